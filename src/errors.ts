@@ -1,0 +1,242 @@
+/**
+ * Every error the engine can report: one class and one stable `code` each. Messages may change; codes may not.
+ *
+ * Each message says what happened, where, and what can be done about it; the facts are fields, the cause is kept.
+ */
+
+/** Base of all engine errors. Branch on {@link EngineError.code}, never on the message. */
+export abstract class EngineError extends Error {
+  abstract readonly code: string;
+}
+
+/** Bytes read back are not what the writer wrote. Nothing after `offset` in `file` can be trusted. */
+export class CorruptionError extends EngineError {
+  readonly code = 'CORRUPTION';
+  /** File name relative to the database directory. */
+  readonly file: string;
+  /** Byte offset of the first bad byte, or of the record or block that holds it. */
+  readonly offset: number;
+  /** What does not fit, in words. */
+  readonly reason: string;
+
+  constructor(file: string, offset: number, reason: string, options?: ErrorOptions) {
+    super(
+      `${file} is damaged at byte ${offset}: ${reason}. Nothing was deleted; restore the file from a backup, or copy the ` +
+        `directory and repair the copy.`,
+      options,
+    );
+    this.name = 'CorruptionError';
+    this.file = file;
+    this.offset = offset;
+    this.reason = reason;
+  }
+}
+
+/** What is known of a failed call: `'failed'`, it had no effect; `'unknown'`, it may have had one. */
+export type IoOutcome = 'failed' | 'unknown';
+
+/** The operating system refused a file operation. */
+export class IoError extends EngineError {
+  readonly code = 'IO';
+  /** The call that failed, for instance `'sync'`. */
+  readonly operation: string;
+  /** Path of the file or directory it was about. */
+  readonly file: string;
+  /** The system's own code, for instance `'EIO'`. */
+  readonly systemCode: string;
+  /** Whether the operation may have had an effect all the same. */
+  readonly outcome: IoOutcome;
+
+  constructor(operation: string, file: string, systemCode: string, outcome: IoOutcome, options?: ErrorOptions) {
+    super(
+      `${operation} of ${file} failed with ${systemCode}` +
+        (outcome === 'unknown' ? '; whether it reached the disk is unknown' : '') +
+        '. Check the device, its mount and the permissions, then try again.',
+      options,
+    );
+    this.name = 'IoError';
+    this.operation = operation;
+    this.file = file;
+    this.systemCode = systemCode;
+    this.outcome = outcome;
+  }
+}
+
+/** The disk (or a quota) is full. Reads go on; writes are accepted again when there is room. */
+export class NoSpaceError extends EngineError {
+  readonly code = 'NO_SPACE';
+  readonly operation: string;
+  readonly file: string;
+
+  constructor(operation: string, file: string, options?: ErrorOptions) {
+    super(`no space left for ${operation} of ${file}. Free some space on that file system; then writes go on.`, options);
+    this.name = 'NoSpaceError';
+    this.operation = operation;
+    this.file = file;
+  }
+}
+
+/** Who holds a database open. */
+export interface LockHolder {
+  /** Process id, or `undefined` when the holder left no note (real LevelDB does not). */
+  readonly pid: number | undefined;
+  /** When it opened the database, or `undefined` when it left no note. */
+  readonly since: Date | undefined;
+}
+
+/** Another process, or another store in this one, has the database open. */
+export class LockedError extends EngineError {
+  readonly code = 'LOCKED';
+  readonly directory: string;
+  readonly holder: LockHolder;
+
+  constructor(directory: string, holder: LockHolder, options?: ErrorOptions) {
+    const who = holder.pid === undefined ? 'another process' : `process ${holder.pid}`;
+    const since = holder.since === undefined ? '' : ` since ${holder.since.toISOString()}`;
+    super(`${directory} is open in ${who}${since}. Close it there first, or open it with readOnly.`, options);
+    this.name = 'LockedError';
+    this.directory = directory;
+    this.holder = holder;
+  }
+}
+
+/** The store, snapshot or stream was used after it was closed. */
+export class ClosedError extends EngineError {
+  readonly code = 'CLOSED';
+
+  constructor(what: string, options?: ErrorOptions) {
+    super(`the ${what} is closed. Open it again to use it.`, options);
+    this.name = 'ClosedError';
+  }
+}
+
+/** The caller's `AbortSignal` ended the operation. Its `reason` is the cause. */
+export class AbortedError extends EngineError {
+  readonly code = 'ABORTED';
+
+  constructor(operation: string, options?: ErrorOptions) {
+    super(`${operation} was aborted by its signal.`, options);
+    this.name = 'AbortError'; // the name that fetch, timers and streams use, so that one check serves all
+  }
+}
+
+/** A write on a store that takes none now. The cause, if any, is the failure that made it so. */
+export class ReadOnlyError extends EngineError {
+  readonly code = 'READ_ONLY';
+
+  constructor(reason: string, options?: ErrorOptions) {
+    super(`the store takes no writes: ${reason}`, options);
+    this.name = 'ReadOnlyError';
+  }
+}
+
+/** The path is not, or not yet, a database. */
+export class NotADatabaseError extends EngineError {
+  readonly code = 'NOT_A_DATABASE';
+  readonly directory: string;
+
+  constructor(directory: string, reason: string, options?: ErrorOptions) {
+    super(`${directory} is not a database: ${reason}`, options);
+    this.name = 'NotADatabaseError';
+    this.directory = directory;
+  }
+}
+
+/** `errorIfExists` was set, and there is a database. */
+export class AlreadyExistsError extends EngineError {
+  readonly code = 'ALREADY_EXISTS';
+  readonly directory: string;
+
+  constructor(directory: string) {
+    super(`${directory} holds a database already. Choose another directory, or open without errorIfExists.`);
+    this.name = 'AlreadyExistsError';
+    this.directory = directory;
+  }
+}
+
+/** The database orders its keys by another rule than ours. */
+export class ComparatorMismatchError extends EngineError {
+  readonly code = 'COMPARATOR_MISMATCH';
+  readonly directory: string;
+  readonly expected: string;
+  readonly actual: string;
+
+  constructor(directory: string, expected: string, actual: string) {
+    super(
+      `${directory} is ordered by ${JSON.stringify(actual)}, and this engine by ${JSON.stringify(expected)}. ` +
+        'Open it with the program that made it, and export from there.',
+    );
+    this.name = 'ComparatorMismatchError';
+    this.directory = directory;
+    this.expected = expected;
+    this.actual = actual;
+  }
+}
+
+/** A key is longer than the engine takes. */
+export class KeyTooLargeError extends EngineError {
+  readonly code = 'KEY_TOO_LARGE';
+  readonly bytes: number;
+  readonly bytesMax: number;
+
+  constructor(bytes: number, bytesMax: number) {
+    super(`a key of ${bytes} bytes is over the limit of ${bytesMax}. Put the long part into the value, or hash it.`);
+    this.name = 'KeyTooLargeError';
+    this.bytes = bytes;
+    this.bytesMax = bytesMax;
+  }
+}
+
+/** A value, or a whole batch, is longer than the engine takes. */
+export class ValueTooLargeError extends EngineError {
+  readonly code = 'VALUE_TOO_LARGE';
+  readonly bytes: number;
+  readonly bytesMax: number;
+
+  constructor(what: 'value' | 'batch', bytes: number, bytesMax: number) {
+    super(`a ${what} of ${bytes} bytes is over the limit of ${bytesMax}. Split it into several.`);
+    this.name = 'ValueTooLargeError';
+    this.bytes = bytes;
+    this.bytesMax = bytesMax;
+  }
+}
+
+/** A bounded buffer was full and its policy is `'fail'`. */
+export class BufferOverflowError extends EngineError {
+  readonly code = 'BUFFER_OVERFLOW';
+  /** What the buffer may hold. */
+  readonly capacity: number;
+  /** In what it is counted. */
+  readonly unit: 'values' | 'bytes';
+
+  constructor(capacity: number, unit: 'values' | 'bytes' = 'values') {
+    super(`a bounded buffer is full (${capacity} ${unit}). Wait for earlier work to finish, then try again.`);
+    this.name = 'BufferOverflowError';
+    this.capacity = capacity;
+    this.unit = unit;
+  }
+}
+
+/** An argument is of the wrong type or shape; thrown at the call. */
+export class InvalidArgumentError extends TypeError {
+  readonly code = 'INVALID_ARGUMENT';
+  readonly argument: string;
+
+  constructor(argument: string, expected: string, actual: unknown) {
+    super(`${argument} must be ${expected}, not ${actual === null ? 'null' : typeof actual}.`);
+    this.name = 'InvalidArgumentError';
+    this.argument = argument;
+  }
+}
+
+/** An argument is outside of its range; thrown at the call. */
+export class OutOfRangeError extends RangeError {
+  readonly code = 'OUT_OF_RANGE';
+  readonly argument: string;
+
+  constructor(argument: string, expected: string, actual: number) {
+    super(`${argument} must be ${expected}, not ${actual}.`);
+    this.name = 'OutOfRangeError';
+    this.argument = argument;
+  }
+}

@@ -1,0 +1,123 @@
+/** Files of the real file system: a thin layer of rules over {@link Descriptor}. */
+import fs from 'node:fs';
+import { IoError } from '../../errors.ts';
+import type { ReadableFile, WritableFile } from './file-system.ts';
+import { Descriptor } from './node-descriptor.ts';
+import { systemCode, translateError } from './node-errors.ts';
+
+/** Nobody but the owner reads or writes what we make. */
+const FILE_MODE = 0o600;
+
+/**
+ * Opens an existing regular file. A symbolic link is refused (ELOOP), so that one planted in the directory leads nowhere;
+ * so is anything else that is not a file: EISDIR for a directory, EINVAL for a device, a pipe or a socket.
+ */
+export async function openNodeFile(path: string): Promise<ReadableFile> {
+  // O_NONBLOCK: without it, opening a planted pipe would hold a thread of the pool until somebody writes into it.
+  const flags = fs.constants.O_RDONLY | optionalFlag('O_NOFOLLOW') | optionalFlag('O_NONBLOCK');
+  const descriptor = await Descriptor.open(path, flags, 0, 'open');
+  try {
+    const stats = await descriptor.stat('open');
+    if (!stats.isFile()) throw new IoError('open', path, stats.isDirectory() ? 'EISDIR' : 'EINVAL', 'failed');
+  } catch (thrown) {
+    await descriptor.close().catch(() => undefined); // the first error is the one to tell
+    throw thrown;
+  }
+  return new NodeReadableFile(descriptor);
+}
+
+/** Makes a new file; EEXIST if the name is taken in any way, O_EXCL follows no link. */
+export async function createNodeFile(path: string): Promise<WritableFile> {
+  const { O_WRONLY, O_CREAT, O_EXCL } = fs.constants;
+  const flags = O_WRONLY | O_CREAT | O_EXCL | optionalFlag('O_NOFOLLOW');
+  return new NodeWritableFile(await Descriptor.open(path, flags, FILE_MODE, 'create'));
+}
+
+/** Flags that Windows does not have are `undefined` there, whatever the types say. */
+function optionalFlag(name: 'O_NOFOLLOW' | 'O_NONBLOCK'): number {
+  const flags: Partial<Record<string, number>> = fs.constants;
+  return flags[name] ?? 0;
+}
+
+class NodeReadableFile implements ReadableFile {
+  readonly path: string;
+  readonly #descriptor: Descriptor;
+
+  constructor(descriptor: Descriptor) {
+    this.path = descriptor.path;
+    this.#descriptor = descriptor;
+  }
+
+  async size(): Promise<number> {
+    const stats = await this.#descriptor.stat('size');
+    return stats.size;
+  }
+
+  read(into: Uint8Array, position: number): Promise<number> {
+    return this.#descriptor.read(into, position);
+  }
+
+  close(): Promise<void> {
+    return this.#descriptor.close();
+  }
+}
+
+class NodeWritableFile implements WritableFile {
+  readonly path: string;
+  readonly #descriptor: Descriptor;
+  /** Whether bytes were handed over that no sync has confirmed; a failed close may then have lost them. */
+  #isDirty = false;
+  /**
+   * The first failed sync. The kernel drops the pages it could not write and calls the next sync a success, so nothing
+   * that came before, or comes after, could be trusted: this file takes no more.
+   */
+  #syncFailure: Error | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(descriptor: Descriptor) {
+    this.path = descriptor.path;
+    this.#descriptor = descriptor;
+  }
+
+  append(bytes: Uint8Array): Promise<void> {
+    if (this.#syncFailure !== undefined) return Promise.reject(this.#refusal('append', this.#syncFailure));
+    this.#isDirty = true;
+    return this.#descriptor.write(bytes);
+  }
+
+  appendNow(bytes: Uint8Array): void {
+    if (this.#syncFailure !== undefined) throw this.#refusal('append', this.#syncFailure);
+    this.#isDirty = true;
+    this.#descriptor.writeNow(bytes);
+  }
+
+  async sync(): Promise<void> {
+    if (this.#syncFailure !== undefined) throw this.#refusal('sync', this.#syncFailure);
+    const wasDirty = this.#isDirty;
+    this.#isDirty = false; // before the call: an append during it is not covered by it
+    try {
+      await this.#descriptor.syncData();
+    } catch (thrown) {
+      this.#isDirty = wasDirty;
+      if (!(thrown instanceof IoError && thrown.outcome === 'failed')) {
+        this.#isDirty = true;
+        this.#syncFailure = thrown instanceof Error ? thrown : new Error(String(thrown));
+      }
+      throw thrown;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#descriptor.close().catch((thrown: unknown) => {
+      const cause = thrown instanceof IoError ? thrown.cause : thrown;
+      throw translateError(cause, 'close', this.path, this.#isDirty ? 'unknown' : 'failed');
+    });
+    return this.#closing;
+  }
+
+  /** An append is refused before it begins, so it `'failed'`; what a refused sync should have saved stays unknown. */
+  #refusal(operation: 'append' | 'sync', cause: Error): IoError {
+    const code = cause instanceof IoError ? cause.systemCode : (systemCode(cause.cause) ?? 'EIO');
+    return new IoError(operation, this.path, code, operation === 'append' ? 'failed' : 'unknown', { cause });
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * From bytes in a file to the contents of a block: read all, compare the checksum, uncompress.
+ *
+ * A checksum that does not match is read once more, since a disk, a cable or memory may have erred only this time; then
+ * it is reported. Nothing that fails its checksum is ever served.
+ */
+import { CorruptionError, IoError } from '../../errors.ts';
+import { crc32c, unmaskCrc } from '../codec/crc32c.ts';
+import { readFixed32 } from '../codec/fixed.ts';
+import { Malformed } from '../codec/malformed.ts';
+import { snappyDecompress, snappyUncompressedLength } from '../codec/snappy.ts';
+import type { ReadableFile } from '../file-system/file-system.ts';
+import { type BlockHandle, TRAILER_BYTES, TYPE_NONE, TYPE_SNAPPY } from './table-format.ts';
+
+/** Reads that fail with EIO are tried so many times in all: a path to the disk may come back. */
+const READ_ATTEMPTS_MAX = 3;
+/** Snappy's densest element makes 64 bytes out of 3. */
+const SNAPPY_RATIO_MAX = 22;
+
+/** A file open for reading, and the name that errors give it. */
+export interface NamedFile {
+  readonly file: ReadableFile;
+  /** Relative to the database directory. */
+  readonly name: string;
+}
+
+/**
+ * Fills `into` from `position` on.
+ *
+ * @throws CorruptionError when the file ends before; IoError
+ */
+export async function readFully({ file, name }: NamedFile, into: Uint8Array, position: number): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      const count = await file.read(into, position);
+      if (count === into.length) return;
+      throw new CorruptionError(name, position, `only ${count} of ${into.length} bytes are there`);
+    } catch (thrown) {
+      const isTransient = thrown instanceof IoError && thrown.systemCode === 'EIO';
+      if (!isTransient || attempt === READ_ATTEMPTS_MAX) throw thrown;
+    }
+  }
+}
+
+/** Whether the block stored at `bytes[start, start + size + trailer)` carries its own checksum. */
+export function isChecksumRight(bytes: Uint8Array, start: number, size: number): boolean {
+  const checksumStart = start + size + 1; // behind the contents and the type
+  return unmaskCrc(readFixed32(bytes, checksumStart)) === crc32c(bytes, start, checksumStart);
+}
+
+/**
+ * The contents of the block stored at `bytes[start, start + size + trailer)`, its checksum known to match: a view if they
+ * are stored as they are, else new bytes.
+ *
+ * @throws CorruptionError when the type is unknown, or the compressed bytes do not follow their format
+ */
+export function unpackBlock(
+  bytes: Uint8Array,
+  start: number,
+  size: number,
+  name: string,
+  fileOffset: number,
+): Uint8Array {
+  const type = bytes[start + size] as number;
+  if (type === TYPE_NONE) return bytes.subarray(start, start + size);
+  if (type !== TYPE_SNAPPY) {
+    throw new CorruptionError(name, fileOffset, `block is of unknown type ${type}; this engine reads 0 and 1 (snappy)`);
+  }
+  try {
+    const length = snappyUncompressedLength(bytes, start, start + size);
+    if (length > SNAPPY_RATIO_MAX * size) throw new Malformed('snappy says more bytes than it can hold', start);
+    const contents = new Uint8Array(length);
+    snappyDecompress(bytes, start, start + size, contents);
+    return contents;
+  } catch (thrown) {
+    throw corruptionFrom(thrown, name, fileOffset);
+  }
+}
+
+/**
+ * Reads one block and gives its contents.
+ *
+ * @throws CorruptionError or IoError
+ */
+export async function readBlock(source: NamedFile, { offset, size }: BlockHandle): Promise<Uint8Array> {
+  const stored = new Uint8Array(size + TRAILER_BYTES);
+  await readFully(source, stored, offset);
+  if (!isChecksumRight(stored, 0, size)) {
+    await readFully(source, stored, offset);
+    if (!isChecksumRight(stored, 0, size)) {
+      throw new CorruptionError(source.name, offset, 'checksum of a block does not match, also when read again');
+    }
+  }
+  return unpackBlock(stored, 0, size, source.name, offset);
+}
+
+/** What a decoder threw, as the error that callers see; anything but `Malformed` stays what it is. */
+export function corruptionFrom(thrown: unknown, name: string, fileOffset: number): unknown {
+  if (!(thrown instanceof Malformed)) return thrown;
+  return new CorruptionError(name, fileOffset, thrown.message, { cause: thrown });
+}

@@ -1,0 +1,119 @@
+/**
+ * The index of a table, taken apart once when the table is opened: separators back to back in one array, places and
+ * sequences in typed arrays beside it, so that the binary search touches no objects.
+ */
+import { compareBytes } from '../codec/compare.ts';
+import { TAG_BYTES } from '../codec/internal-key.ts';
+import { type Block, BlockEntryReader, roughSequence } from './block.ts';
+import { type BlockHandle, readHandle, TRAILER_BYTES } from './table-format.ts';
+
+/**
+ * Keys may be this many times as long as all of the file. Snappy shortens at most 22-fold, and each separator is no longer
+ * than a key in its block; only a crafted index that shares without end goes beyond.
+ */
+const KEYS_PER_FILE_BYTES_MAX = 32;
+
+export class TableIndex {
+  readonly blockCount: number;
+  /** Separators' user keys; number i is `#keys[#keyStarts[i], #keyStarts[i + 1])`. */
+  readonly #keys: Uint8Array;
+  readonly #keyStarts: Float64Array;
+  /** Separators' sequences. Above 2^53 - 1 rounded, which still sorts before all others. */
+  readonly #sequences: Float64Array;
+  readonly #offsets: Float64Array;
+  readonly #sizes: Uint32Array;
+
+  /**
+   * @param dataEnd - where the data blocks end at the latest
+   * @throws Malformed or CorruptionError
+   */
+  constructor(block: Block, dataEnd: number) {
+    const { entryCount, keyBytes } = measure(block, KEYS_PER_FILE_BYTES_MAX * dataEnd);
+    this.blockCount = entryCount;
+    this.#keys = new Uint8Array(keyBytes);
+    this.#keyStarts = new Float64Array(entryCount + 1);
+    this.#sequences = new Float64Array(entryCount);
+    this.#offsets = new Float64Array(entryCount);
+    this.#sizes = new Uint32Array(entryCount);
+    this.#fill(block, dataEnd);
+  }
+
+  get memoryBytes(): number {
+    return this.#keys.length + this.blockCount * 28;
+  }
+
+  offset(index: number): number {
+    return this.#offsets[index] as number;
+  }
+
+  size(index: number): number {
+    return this.#sizes[index] as number;
+  }
+
+  /** Behind the block and its trailer. */
+  end(index: number): number {
+    return (this.#offsets[index] as number) + (this.#sizes[index] as number) + TRAILER_BYTES;
+  }
+
+  /** Index of the first block whose separator is at or after the key: the only one that may hold it. `blockCount` if none. */
+  search(key: Uint8Array, start: number, end: number, sequence: number): number {
+    let left = 0;
+    let right = this.blockCount;
+    while (left < right) {
+      const middle = (left + right) >>> 1;
+      if (this.compare(middle, key, start, end, sequence) < 0) left = middle + 1;
+      else right = middle;
+    }
+    return left;
+  }
+
+  /** Compares separator `index` with the key: below 0 if it is before. */
+  compare(index: number, key: Uint8Array, start: number, end: number, sequence: number): number {
+    const starts = this.#keyStarts;
+    const from = starts[index] as number;
+    const order = compareBytes(this.#keys, from, starts[index + 1] as number, key, start, end);
+    return order !== 0 ? order : sequence - (this.#sequences[index] as number);
+  }
+
+  #fill(block: Block, dataEnd: number): void {
+    const reader = new BlockEntryReader();
+    let index = 0;
+    let blockStart = 0;
+    let keyStart = 0;
+    for (let offset = 0; offset < block.entriesEnd; offset = reader.valueEnd) {
+      reader.read(block, offset);
+      const userEnd = reader.keyLength - TAG_BYTES;
+      const cursor = { bytes: block.bytes, offset: reader.valueStart, end: reader.valueEnd };
+      const handle: BlockHandle = readHandle(cursor, dataEnd); // bytes may follow it; LevelDB keeps them for later use
+      if (handle.offset < blockStart) block.fail('data blocks in the index overlap or do not ascend');
+      blockStart = handle.offset + handle.size + TRAILER_BYTES;
+      const sequence = roughSequence(reader.keyBytes, reader.keyLength);
+      if (index > 0 && this.compare(index - 1, reader.keyBytes, 0, userEnd, sequence) >= 0) {
+        block.fail('separators in the index do not ascend');
+      }
+      this.#keys.set(reader.keyBytes.subarray(0, userEnd), keyStart);
+      keyStart += userEnd;
+      this.#keyStarts[index + 1] = keyStart;
+      this.#sequences[index] = sequence;
+      this.#offsets[index] = handle.offset;
+      this.#sizes[index] = handle.size;
+      index += 1;
+    }
+  }
+}
+
+/** Counts entries and bytes of user keys before anything is allocated for them. */
+function measure(block: Block, keyBytesMax: number): { entryCount: number; keyBytes: number } {
+  const reader = new BlockEntryReader();
+  let entryCount = 0;
+  let keyBytes = 0;
+  for (let offset = 0; offset < block.entriesEnd; offset = reader.valueEnd) {
+    reader.readHeader(block, offset);
+    const userLength = reader.shared + reader.valueStart - reader.restStart - TAG_BYTES;
+    if (userLength < 0) block.fail('key in the index is too short for its tag');
+    entryCount += 1;
+    keyBytes += userLength;
+    if (keyBytes > keyBytesMax) block.fail('keys of the index are far longer than the whole table');
+  }
+  return { entryCount, keyBytes };
+}

@@ -1,0 +1,203 @@
+/**
+ * A sorted table, open for reading. What is always needed (index and filter) is in memory, checked once at opening; data
+ * blocks are read when asked for, each checked on its way in: length, checksum, type, restarts, and whether its keys are
+ * between the separators around it, which catches a read that went to the wrong place.
+ */
+import { CorruptionError } from '../../errors.ts';
+import { compareBytes } from '../codec/compare.ts';
+import { KIND_SET, SEQUENCE_MAX, type Step } from '../read/internal-iterator.ts';
+import type { InternalIterator } from '../read/internal-iterator.ts';
+import type { ReadableFile } from '../file-system/file-system.ts';
+import { Block } from './block.ts';
+import type { BlockCache, BlockOwner, CachedBlock } from './block-cache.ts';
+import { BlockIterator } from './block-iterator.ts';
+import { EntryHolder } from './entry-holder.ts';
+import { type NamedFile, readBlock } from './block-read.ts';
+import type { FilterReader } from './filter-block.ts';
+import type { Lookup } from './lookup.ts';
+import type { TableIndex } from './table-index.ts';
+import { TableIterator, type TableIteratorOptions } from './table-iterator.ts';
+import { readTableParts } from './table-open.ts';
+import type { TableProperties } from './table-properties.ts';
+
+export class Table implements BlockOwner {
+  readonly fileNumber: number;
+  readonly fileBytes: number;
+  readonly source: NamedFile;
+  readonly index: TableIndex;
+  /** Hints written by this engine; `undefined` in tables of LevelDB. */
+  readonly properties: TableProperties | undefined;
+  readonly slots: (CachedBlock | undefined)[];
+  readonly ghosts: Uint32Array;
+  readonly #filter: FilterReader | undefined;
+  readonly #cache: BlockCache;
+  readonly #dataEnd: number;
+  /** Blocks being read, so that callers who want the same block share one read. No longer than the callers waiting. */
+  readonly #reading: Map<number, Promise<Block>> = new Map();
+  /** For look-ups and checks, which never last longer than one call. */
+  readonly #found: EntryHolder = new EntryHolder();
+  readonly #cursor: BlockIterator;
+  #isClosed = false;
+
+  private constructor(
+    fileNumber: number,
+    fileBytes: number,
+    source: NamedFile,
+    parts: Awaited<ReturnType<typeof readTableParts>>,
+    cache: BlockCache,
+  ) {
+    this.fileNumber = fileNumber;
+    this.fileBytes = fileBytes;
+    this.source = source;
+    this.index = parts.index;
+    this.properties = parts.properties;
+    this.#filter = parts.filter;
+    this.#dataEnd = parts.dataEnd;
+    this.#cache = cache;
+    this.slots = new Array<CachedBlock | undefined>(parts.index.blockCount).fill(undefined);
+    this.ghosts = new Uint32Array(parts.index.blockCount);
+    this.#cursor = new BlockIterator(parts.emptyBlock, this.#found);
+  }
+
+  /**
+   * Opens the table in `file`, which it closes with `close`; if it rejects, the file stays open.
+   *
+   * @param fileName - relative to the database directory, for errors
+   * @param fileBytes - size of the file according to the manifest; any other size is damage
+   * @returns rejects with CorruptionError when anything does not fit, with IoError when the file cannot be read
+   */
+  static async open(
+    file: ReadableFile,
+    fileNumber: number,
+    fileName: string,
+    fileBytes: number,
+    cache: BlockCache,
+  ): Promise<Table> {
+    const source: NamedFile = { file, name: fileName };
+    return new Table(fileNumber, fileBytes, source, await readTableParts(source, fileBytes), cache);
+  }
+
+  /** Held for as long as the table is open, without cached blocks. */
+  get memoryBytes(): number {
+    return this.index.memoryBytes + (this.#filter?.memoryBytes ?? 0) + this.slots.length * 12;
+  }
+
+  /**
+   * Answers `lookup` with the newest entry of its key up to its sequence, or leaves it as it is if there is none. Throws or
+   * rejects with CorruptionError or IoError. Returns a promise only when a block must be read.
+   */
+  find(lookup: Lookup): Step {
+    const { index } = this;
+    const place = index.search(lookup.key, lookup.keyStart, lookup.keyEnd, lookup.sequence);
+    if (place === index.blockCount) return undefined;
+    const filter = this.#filter;
+    if (filter !== undefined && !filter.mayContain(index.offset(place), lookup.hash)) return undefined;
+    const block = this.load(place, true);
+    if (block instanceof Promise) return block.then((loaded) => this.#findIn(loaded, lookup));
+    this.#findIn(block, lookup);
+    return undefined;
+  }
+
+  /** A new cursor over all entries. */
+  iterator(options: TableIteratorOptions): InternalIterator {
+    return new TableIterator(this, options);
+  }
+
+  /** How many bytes of the file lie before a user key, about: to the beginning of its block. */
+  approximateOffset(userKey: Uint8Array): number {
+    const place = this.index.search(userKey, 0, userKey.length, SEQUENCE_MAX);
+    return place === this.index.blockCount ? this.#dataEnd : this.index.offset(place);
+  }
+
+  /** Closes the file and lets go of cached blocks. Idempotent. Nobody may be using the table. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cache.removeAll(this);
+    await this.source.file.close();
+  }
+
+  /**
+   * Data block `place`: at once if it is cached, else read and checked.
+   *
+   * @param isKept - whether the cache counts the use, and keeps a block that was read
+   * @internal
+   */
+  load(place: number, isKept: boolean): Block | Promise<Block> {
+    const cached = this.slots[place];
+    if (cached !== undefined) {
+      if (isKept) this.#cache.hit(cached);
+      return cached.block;
+    }
+    if (isKept) this.#cache.miss();
+    let reading = this.#reading.get(place);
+    if (reading === undefined) {
+      reading = this.#read(place);
+      this.#reading.set(place, reading);
+    }
+    if (!isKept) return reading;
+    return reading.then((block) => {
+      this.keep(place, block);
+      return block;
+    });
+  }
+
+  /**
+   * Gives a block to the cache.
+   *
+   * @internal
+   */
+  keep(place: number, block: Block): void {
+    if (!this.#isClosed) this.#cache.insert(this, place, block);
+  }
+
+  /**
+   * Makes a block of the contents of data block `place`, and checks that its keys belong there.
+   *
+   * @throws CorruptionError
+   * @internal
+   */
+  admit(place: number, contents: Uint8Array): Block {
+    const { index } = this;
+    const block = new Block(contents, this.source.name, index.offset(place));
+    const cursor = this.#cursor;
+    const found = this.#found;
+    cursor.open(block);
+    cursor.seekToFirst();
+    if (!found.isValid) block.fail('data block holds no entry');
+    if (place > 0 && index.compare(place - 1, found.keyBytes, 0, found.keyEnd, found.sequence) >= 0) {
+      block.fail('data block begins with a key that belongs into an earlier block');
+    }
+    cursor.seekToLast();
+    if (index.compare(place, found.keyBytes, 0, found.keyEnd, found.sequence) < 0) {
+      block.fail('data block ends with a key that belongs into a later block');
+    }
+    return block;
+  }
+
+  async #read(place: number): Promise<Block> {
+    try {
+      const handle = { offset: this.index.offset(place), size: this.index.size(place) };
+      return this.admit(place, await readBlock(this.source, handle));
+    } finally {
+      this.#reading.delete(place);
+    }
+  }
+
+  #findIn(block: Block, lookup: Lookup): void {
+    const found = this.#found;
+    const cursor = this.#cursor;
+    const { key, keyStart, keyEnd } = lookup;
+    cursor.open(block);
+    cursor.seek(key, keyStart, keyEnd, lookup.sequence);
+    if (!found.isValid || compareBytes(found.keyBytes, 0, found.keyEnd, key, keyStart, keyEnd) !== 0) return;
+    lookup.foundSequence = found.sequence;
+    if (found.kind !== KIND_SET) {
+      lookup.state = 'deleted';
+      return;
+    }
+    lookup.state = 'found';
+    lookup.valueBytes = found.valueBytes;
+    lookup.valueStart = found.valueStart;
+    lookup.valueEnd = found.valueEnd;
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * Decides what the logs of a directory hold that was not closed cleanly.
+ *
+ * Reads all logs that are not in tables yet, in the order of their numbers, up to the first place that does not fit. Then
+ * looks on behind that place, to tell which of two things happened:
+ *
+ *     a torn tail   the process or the power went while records were on their way to the disk. Everything from the place
+ *                   on, later logs included, was never acknowledged as durable: recovery ends there, in peace.
+ *     damage        something that was durable can no longer be read: CorruptionError, unless salvage is asked for.
+ *
+ * In our logs (their first record is a durability mark, see `durability-mark.ts`) it is damage if a mark that can still be
+ * read claims more than was recovered. A log of real LevelDB has no marks: there it is damage if any later batch can still
+ * be read, since what LevelDB wrote is cut from the end, not out of the middle. A log whose first record cannot be read is
+ * ours if a log before it is, or a mark can be found in it.
+ *
+ * Beyond the reader's `torn` and `bad`, these places do not fit:
+ *
+ * - A mark claims more than was recovered, although all records up to it were read: a log, or the end of one, is missing.
+ * - A batch is malformed, or its sequence numbers are not all above those before it, though its checksum is right: damage.
+ * - The first batch of a log leaves out numbers, and no mark before it says that the log before was durable to its end:
+ *   that end may have been lost while this log was kept, and what is recovered must have no hole. A place like any other.
+ *
+ * Otherwise numbers may be missing between batches: ranges that were given out and never written.
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
+import { CorruptionError, EngineError } from '../../errors.ts';
+import { checkBatch } from '../codec/write-batch.ts';
+import type { ReadableFile } from '../file-system/file-system.ts';
+import type { Step } from '../read/internal-iterator.ts';
+import { RecordReader } from './record-reader.ts';
+
+/** A log, opened by the caller, who also closes it. */
+export interface LogFile {
+  readonly number: number;
+  /** For errors: relative to the database directory. */
+  readonly name: string;
+  readonly file: ReadableFile;
+}
+
+export interface RecoverySink {
+  /**
+   * Takes one batch that is well formed and not empty, `bytes[start, end)`, valid only during the call (until the returned
+   * promise resolves). Its operations have the numbers from `sequence` to `sequence + count - 1`.
+   *
+   * @param offset - of its record in `log`
+   */
+  batch(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    sequence: number,
+    count: number,
+    log: LogFile,
+    offset: number,
+  ): Step;
+}
+
+export interface RecoveryOptions {
+  /** Whether to stop at damage and report it, instead of failing; what follows it is dropped. */
+  readonly salvage: boolean;
+}
+
+/** Where recovery ended before the end of the last log. */
+export interface TornTail {
+  /** Name of the log. */
+  readonly file: string;
+  /** Byte offset in it after the last record that counts. */
+  readonly offset: number;
+  readonly reason: string;
+  /** Bytes from there on, in this log and in all later ones. */
+  readonly bytesDropped: number;
+  /** Names of the later logs, all of whose records are dropped. */
+  readonly laterLogsDropped: readonly string[];
+  /** With salvage: the error there would have been. `undefined`: nothing that was durable is missing. */
+  readonly corruption: CorruptionError | undefined;
+}
+
+export interface RecoveryReport {
+  /** The highest sequence number there is, in the tables or in a recovered batch. */
+  readonly lastSequence: number;
+  /** Batches given to the sink. */
+  readonly batches: number;
+  readonly torn: TornTail | undefined;
+}
+
+/**
+ * Gives every batch in `logs` that counts to `sink`, in order.
+ *
+ * @param logs - by ascending number; none of them is in tables
+ * @param lastSequence - the manifest's. Best if it is the highest number in tables or burnt: while the first log has given
+ *   no batch, what a mark claims up to here is believed to be in tables
+ * @returns CorruptionError for damage; the error of a file, or of the sink, as it is
+ */
+export function recoverLogs(
+  logs: readonly LogFile[],
+  lastSequence: number,
+  sink: RecoverySink,
+  options: RecoveryOptions,
+): TaskEither<EngineError, RecoveryReport> {
+  return async () => {
+    try {
+      return E.right(await new LogRecovery(logs, lastSequence, sink).run(options));
+    } catch (error) {
+      if (error instanceof EngineError) return E.left(error);
+      throw error; // a bug, not bad bytes
+    }
+  };
+}
+
+/** A place that does not fit. */
+interface Break {
+  /** Index of the log to blame, and what is wrong at which byte of it. */
+  readonly index: number;
+  readonly offset: number;
+  readonly reason: string;
+  /** What can still be read behind it; `undefined` if it is damage whatever follows. */
+  readonly behind: Behind | undefined;
+}
+
+/** What can still be read behind a break. */
+class Behind {
+  /** The highest q of a mark; 0: there is none. */
+  claim = 0;
+  /** The lowest sequence number of a batch that was not recovered. */
+  batchSequence: number | undefined;
+
+  note(bytes: Uint8Array, recovered: number | undefined): void {
+    const batch = checkBatch(bytes, 0, bytes.length);
+    if (E.isLeft(batch)) return; // found by guessing, perhaps: it proves nothing
+    const { sequence, count } = batch.right;
+    if (count === 0) this.claim = Math.max(this.claim, sequence);
+    else if (sequence > (recovered ?? 0)) this.batchSequence = Math.min(this.batchSequence ?? sequence, sequence);
+  }
+}
+
+class LogRecovery {
+  readonly #logs: readonly LogFile[];
+  readonly #tablesLast: number;
+  readonly #sink: RecoverySink;
+  /** The last number in a batch recovered from the logs. */
+  #recovered: number | undefined;
+  #batches = 0;
+  /** Whether the log at hand is ours; for one without a readable record, whether the log before is. */
+  #isOurs = false;
+  #isFirstRecord = true;
+  /** Set between logs of ours until the first batch of the second: where the first one ended. */
+  #seam: { readonly index: number; readonly offset: number } | undefined;
+  /** The highest q in the marks read so far. */
+  #claim = 0;
+
+  constructor(logs: readonly LogFile[], lastSequence: number, sink: RecoverySink) {
+    this.#logs = logs;
+    this.#tablesLast = lastSequence;
+    this.#sink = sink;
+  }
+
+  async run(options: RecoveryOptions): Promise<RecoveryReport> {
+    const found = await this.#replay();
+    return {
+      lastSequence: Math.max(this.#tablesLast, this.#recovered ?? 0),
+      batches: this.#batches,
+      torn: found === undefined ? undefined : await this.#judge(found, options),
+    };
+  }
+
+  /** The number up to which there is nothing to miss. */
+  get #last(): number {
+    return this.#recovered ?? this.#tablesLast;
+  }
+
+  /** Reads up to the first break. */
+  async #replay(): Promise<Break | undefined> {
+    for (const [index, log] of this.#logs.entries()) {
+      const reader = new RecordReader(log.file, log.name);
+      this.#isFirstRecord = true;
+      for (;;) {
+        const answer = reader.next();
+        const outcome = answer instanceof Promise ? await answer : answer;
+        if (outcome.type === 'end') {
+          this.#seam = { index, offset: outcome.offset };
+          break;
+        }
+        if (outcome.type !== 'record') {
+          return { index, offset: outcome.offset, reason: outcome.reason, behind: await this.#lookBehind(index, reader) };
+        }
+        const { bytes, offset } = outcome;
+        const batch = checkBatch(bytes, 0, bytes.length);
+        if (E.isLeft(batch)) return { index, offset, reason: `a write batch is malformed: ${batch.left}`, behind: undefined };
+        const { sequence, count } = batch.right;
+        this.#meet(count);
+        const found = count === 0 ? this.#takeMark(sequence, index, offset) : this.#checkOrder(sequence, index, offset);
+        if (found === 'hole') return await this.#holeBefore(sequence, index, reader, bytes);
+        if (found !== undefined) return found;
+        if (count === 0) continue;
+        const step = this.#sink.batch(bytes, 0, bytes.length, sequence, count, log, offset);
+        if (step !== undefined) await step;
+        this.#recovered = sequence + count - 1;
+        this.#batches += 1;
+        this.#seam = undefined;
+      }
+    }
+    return undefined;
+  }
+
+  /** The first record of a log tells whose it is. */
+  #meet(count: number): void {
+    if (!this.#isFirstRecord) return;
+    this.#isFirstRecord = false;
+    const isOurs = count === 0;
+    if (!isOurs || !this.#isOurs) this.#seam = undefined; // numbers connect two logs of ours only
+    this.#isOurs = isOurs;
+  }
+
+  #takeMark(sequence: number, index: number, offset: number): Break | undefined {
+    if (!this.#isOurs) return undefined; // an empty batch of LevelDB's user
+    this.#claim = Math.max(this.#claim, sequence);
+    if (sequence - 1 <= this.#last) return undefined;
+    const place = this.#seam ?? { index, offset };
+    return { ...place, reason: `what stood before is missing: ${this.#lost(sequence)}`, behind: undefined };
+  }
+
+  #checkOrder(sequence: number, index: number, offset: number): Break | 'hole' | undefined {
+    const recovered = this.#recovered;
+    if (recovered !== undefined && sequence <= recovered) {
+      const reason = `a write batch begins with sequence number ${sequence}, the one before ends with ${recovered}`;
+      return { index, offset, reason, behind: undefined };
+    }
+    const isGap = sequence > this.#last + 1;
+    return isGap && this.#seam !== undefined && this.#claim <= this.#last ? 'hole' : undefined;
+  }
+
+  async #holeBefore(sequence: number, index: number, reader: RecordReader, bytes: Uint8Array): Promise<Break> {
+    const seam = this.#seam ?? { index, offset: 0 };
+    const behind = new Behind();
+    behind.note(bytes, this.#recovered);
+    const reason = `the next log goes on with sequence number ${sequence}, this one ends with ${this.#last}`;
+    return { ...seam, reason, behind: await this.#lookBehind(index, reader, behind) };
+  }
+
+  /** Reads on from the reader's place, over everything broken, to the end of the last log. */
+  async #lookBehind(index: number, reader: RecordReader, behind: Behind = new Behind()): Promise<Behind> {
+    for (let at = index; at < this.#logs.length; at += 1) {
+      const log = this.#logs[at] as LogFile;
+      const records = at === index ? reader : new RecordReader(log.file, log.name);
+      let outcome = await records.next();
+      while (outcome.type !== 'end') {
+        if (outcome.type === 'record') {
+          behind.note(outcome.bytes, this.#recovered);
+          outcome = await records.next();
+        } else {
+          outcome = await records.resync();
+        }
+      }
+    }
+    return behind;
+  }
+
+  /** Torn or damaged? */
+  async #judge(found: Break, { salvage }: RecoveryOptions): Promise<TornTail> {
+    const { index, offset, reason, behind } = found;
+    const name = (this.#logs[index] as LogFile).name;
+    const damage = behind === undefined ? reason : this.#damage(reason, behind);
+    const corruption = damage === undefined ? undefined : new CorruptionError(name, offset, damage);
+    if (corruption !== undefined && !salvage) throw corruption;
+    const dropped = this.#logs.slice(index);
+    let bytesDropped = -offset;
+    for (const log of dropped) bytesDropped += await log.file.size();
+    const laterLogsDropped = dropped.slice(1).map((log) => log.name);
+    return { file: name, offset, reason, bytesDropped, laterLogsDropped, corruption };
+  }
+
+  /** Why the break is damage; `undefined`: a torn tail. */
+  #damage(reason: string, { claim, batchSequence }: Behind): string | undefined {
+    const isOurs = this.#isOurs || (this.#isFirstRecord && claim > 0);
+    if (!isOurs) {
+      if (batchSequence === undefined) return undefined;
+      return `${reason}; a write batch with sequence number ${batchSequence} can still be read behind it`;
+    }
+    if (claim - 1 > this.#last) return `${reason}; ${this.#lost(claim)}`;
+    // The manifest's number may be higher than what is in tables, if another program wrote it. Then this batch shows it.
+    const isUnseen = this.#recovered === undefined && batchSequence !== undefined && batchSequence < claim;
+    return isUnseen ? `${reason}; a write batch with sequence number ${batchSequence} behind it was durable` : undefined;
+  }
+
+  #lost(claim: number): string {
+    return `records ${this.#last + 1} to ${claim - 1} were acknowledged as durable and cannot be read`;
+  }
+}

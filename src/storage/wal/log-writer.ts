@@ -1,0 +1,132 @@
+import { ClosedError } from '../../errors.ts';
+import type { WritableFile } from '../file-system/file-system.ts';
+import type { Step } from '../read/internal-iterator.ts';
+import { RecordWriter } from './record-writer.ts';
+
+export { encodeDurabilityMark } from './durability-mark.ts';
+
+/** Up to here a write on this thread is cheaper than a round trip through the thread pool, and too short to be felt. */
+const WRITE_NOW_BYTES_MAX = 65_536;
+
+/**
+ * The live log: batches and marks are staged in memory, then written together, then synced, each at the caller's word.
+ *
+ * After a failed write a part of a record may be in the file, and after a failed sync nobody knows what is; so the first
+ * failure breaks the writer for good. Every later call but {@link close} fails with the same error, and the file is sealed
+ * by never being written to again.
+ *
+ * Writes must not overlap: while {@link flushStaged} is under way, neither it nor {@link stage} may be called. A sync may
+ * run beside writes; it covers what was written before it was called.
+ */
+export class LogWriter {
+  readonly fileNumber: number;
+  readonly #file: WritableFile;
+  readonly #records: RecordWriter = new RecordWriter();
+  #bytesWritten = 0;
+  #bytesSynced = 0;
+  #isWriting = false;
+  #isClosed = false;
+  /** What broke the writer, boxed: a file could fail with anything. */
+  #failure: { readonly error: unknown } | undefined;
+
+  /** @param file - new and empty */
+  constructor(file: WritableFile, fileNumber: number) {
+    this.#file = file;
+    this.fileNumber = fileNumber;
+  }
+
+  /** Bytes in the file, as far as writes have succeeded. */
+  get bytesWritten(): number {
+    return this.#bytesWritten;
+  }
+
+  /** Whether bytes were written that no sync has covered. */
+  get isDirty(): boolean {
+    return this.#bytesWritten > this.#bytesSynced;
+  }
+
+  /** The error that broke the writer; `undefined` while it is sound. */
+  get failure(): unknown {
+    return this.#failure?.error;
+  }
+
+  /** Frames one batch or mark, `bytes[start, end)`, behind what is staged. It is copied; nothing reaches the file yet. */
+  stage(bytes: Uint8Array, start: number, end: number): void {
+    this.#assertWritable();
+    this.#records.add(bytes, start, end);
+  }
+
+  /**
+   * Writes what is staged: up to 64 KiB on this thread, done when it returns `undefined`; more, in the background.
+   *
+   * @throws (or rejects with) the file's IoError or NoSpaceError
+   */
+  flushStaged(): Step {
+    this.#assertWritable();
+    const bytes = this.#records.staged();
+    if (bytes.length === 0) return undefined;
+    if (bytes.length > WRITE_NOW_BYTES_MAX) return this.#writeInBackground(bytes);
+    try {
+      this.#file.appendNow(bytes);
+    } catch (error) {
+      throw this.#break(error);
+    }
+    this.#written();
+    return undefined;
+  }
+
+  /**
+   * Makes durable what was written before the call; what is only staged is not.
+   *
+   * @throws (rejects with) the file's IoError
+   */
+  async sync(): Promise<void> {
+    this.#assertSound();
+    const bytes = this.#bytesWritten;
+    if (bytes <= this.#bytesSynced) return;
+    try {
+      await this.#file.sync();
+    } catch (error) {
+      throw this.#break(error);
+    }
+    this.#bytesSynced = Math.max(this.#bytesSynced, bytes);
+  }
+
+  /** Closes the file, broken or not, without a write or a sync; what is staged is lost. Idempotent. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#file.close();
+  }
+
+  async #writeInBackground(bytes: Uint8Array): Promise<void> {
+    this.#isWriting = true;
+    try {
+      await this.#file.append(bytes);
+    } catch (error) {
+      throw this.#break(error);
+    } finally {
+      this.#isWriting = false;
+    }
+    this.#written();
+  }
+
+  #written(): void {
+    this.#records.clear();
+    this.#bytesWritten = this.#records.offset;
+  }
+
+  #break(error: unknown): unknown {
+    this.#failure ??= { error };
+    return this.#failure.error;
+  }
+
+  #assertSound(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#isClosed) throw new ClosedError('log');
+  }
+
+  #assertWritable(): void {
+    this.#assertSound();
+    if (this.#isWriting) throw new Error('the log is being written to: wait for flushStaged'); // a bug of the caller
+  }
+}

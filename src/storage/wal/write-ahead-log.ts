@@ -1,0 +1,236 @@
+/**
+ * The write-ahead log: one live file, one that is ready for the next memtable, and those whose memtables wait for their
+ * flush.
+ *
+ *   retired ... retired | active | next          file numbers ascend
+ *   (one per waiting      ^        ^
+ *    memtable)            |        made, and its name synced, before it is needed: so a rotation waits for nothing
+ *                         appended to
+ *
+ * Two rules that LevelDB does not keep, and loses data by (google/leveldb#193): a write is acknowledged as synced only
+ * after every older log is synced too; and a new log's name is made durable before anything in it is acknowledged.
+ *
+ * Each log begins with a durability mark, and a further one precedes the first record after a sync has made more of the
+ * past durable; `log-recovery.ts` tells what they are for. After a failed write or sync nothing more is written to any of
+ * these files (rule R3): the caller makes what memory holds durable in tables, and begins again with {@link replace}.
+ */
+import { EngineError } from '../../errors.ts';
+import { logName, pathOf } from '../file-names.ts';
+import type { FileSystem } from '../file-system/file-system.ts';
+import type { Step } from '../read/internal-iterator.ts';
+import { encodeDurabilityMark, LogWriter } from './log-writer.ts';
+
+/** Encoded batches that go to the log together: `bytes` holds one batch between each two neighbours of `bounds`. */
+export interface EncodedGroup {
+  readonly bytes: Uint8Array;
+  readonly bounds: readonly number[];
+  /** Sequence number of the last operation. */
+  readonly lastSequence: number;
+  readonly isSynced: boolean;
+}
+
+export class WriteAheadLog {
+  readonly #fileSystem: FileSystem;
+  readonly #directory: string;
+  readonly #allocateFileNumber: () => number;
+  readonly #retired: LogWriter[] = [];
+  #active: LogWriter;
+  #next: LogWriter | undefined;
+  #preparing: Promise<void> | undefined;
+  #failure: EngineError | undefined;
+  /** Everything up to here is durable: in synced logs or in tables. */
+  #durableSequence: number;
+  #appendedSequence: number;
+  /** What the newest mark in the active log says; -1: it has none yet. */
+  #markedSequence = -1;
+  bytesWritten = 0;
+  syncs = 0;
+
+  private constructor(
+    fileSystem: FileSystem,
+    directory: string,
+    allocateFileNumber: () => number,
+    active: LogWriter,
+    durableSequence: number,
+  ) {
+    this.#fileSystem = fileSystem;
+    this.#directory = directory;
+    this.#allocateFileNumber = allocateFileNumber;
+    this.#active = active;
+    this.#durableSequence = durableSequence;
+    this.#appendedSequence = durableSequence;
+  }
+
+  /** A fresh log, its name durable, on top of a tree in which everything up to `durableSequence` is in tables. */
+  static async begin(
+    fileSystem: FileSystem,
+    directory: string,
+    allocateFileNumber: () => number,
+    durableSequence: number,
+  ): Promise<WriteAheadLog> {
+    const active = await createLog(fileSystem, directory, allocateFileNumber);
+    return new WriteAheadLog(fileSystem, directory, allocateFileNumber, active, durableSequence);
+  }
+
+  get activeNumber(): number {
+    return this.#active.fileNumber;
+  }
+
+  get durableSequence(): number {
+    return this.#durableSequence;
+  }
+
+  /** Whether something was appended that no sync has made durable. */
+  get isDirty(): boolean {
+    return this.#appendedSequence > this.#durableSequence;
+  }
+
+  /** What broke the log, until {@link replace} has mended it. */
+  get failure(): EngineError | undefined {
+    return this.#failure;
+  }
+
+  get hasNext(): boolean {
+    return this.#next !== undefined;
+  }
+
+  /** Makes the file for the next rotation ready. Idempotent; concurrent calls share the work. */
+  prepareNext(): Promise<void> {
+    if (this.#next !== undefined) return Promise.resolve();
+    this.#preparing ??= createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber)
+      .then((log) => {
+        this.#next = log;
+      })
+      .finally(() => {
+        this.#preparing = undefined;
+      });
+    return this.#preparing;
+  }
+
+  /** Switches to the prepared file, at once. @returns its number: older logs are for the memtables before it */
+  rotate(): number {
+    const next = this.#next;
+    if (next === undefined) throw new Error('rotate without a prepared log'); // a bug of ours
+    this.#next = undefined;
+    this.#retired.push(this.#active);
+    this.#active = next;
+    this.#markedSequence = -1;
+    return next.fileNumber;
+  }
+
+  /**
+   * Appends a group, each batch as a record of its own, and syncs if the group asks for it. One call at a time.
+   *
+   * @throws (or rejects with) IoError or NoSpaceError; the log is then broken until {@link replace}
+   */
+  append(group: EncodedGroup): Step {
+    if (this.#failure !== undefined) throw this.#failure;
+    const active = this.#active;
+    try {
+      if (this.#durableSequence > this.#markedSequence) {
+        const mark = encodeDurabilityMark(this.#durableSequence + 1);
+        active.stage(mark, 0, mark.length);
+        this.#markedSequence = this.#durableSequence;
+      }
+      const { bytes, bounds } = group;
+      for (let index = 1; index < bounds.length; index += 1) {
+        active.stage(bytes, bounds[index - 1] as number, bounds[index] as number);
+      }
+      const before = active.bytesWritten;
+      const written = active.flushStaged();
+      if (written === undefined && !group.isSynced) {
+        this.#appended(group, active.bytesWritten - before);
+        return undefined;
+      }
+      return this.#finishAppend(group, written, before);
+    } catch (error) {
+      throw this.#break(error);
+    }
+  }
+
+  async #finishAppend(group: EncodedGroup, written: Step, bytesBefore: number): Promise<void> {
+    try {
+      if (written !== undefined) await written;
+    } catch (error) {
+      throw this.#break(error);
+    }
+    this.#appended(group, this.#active.bytesWritten - bytesBefore);
+    if (group.isSynced) await this.sync();
+  }
+
+  #appended(group: EncodedGroup, bytes: number): void {
+    this.#appendedSequence = group.lastSequence;
+    this.bytesWritten += bytes;
+  }
+
+  /** Makes everything appended before this call durable. */
+  async sync(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const upTo = this.#appendedSequence;
+    try {
+      for (const log of this.#retired) if (log.isDirty) await log.sync();
+      await this.#active.sync();
+    } catch (error) {
+      throw this.#break(error);
+    }
+    this.syncs += 1;
+    this.#durableSequence = Math.max(this.#durableSequence, upTo);
+  }
+
+  /** What a flush has made durable in a table need not be synced here. */
+  noteDurable(sequence: number): void {
+    this.#durableSequence = Math.max(this.#durableSequence, sequence);
+  }
+
+  /** Closes and removes the logs whose memtables are in tables now. */
+  async removeBelow(fileNumber: number): Promise<void> {
+    while ((this.#retired[0]?.fileNumber ?? Infinity) < fileNumber) {
+      const log = this.#retired.shift() as LogWriter;
+      await log.close().catch(() => undefined); // its content is durable elsewhere
+      await this.#fileSystem.remove(pathOf(this.#directory, logName(log.fileNumber))).catch(() => undefined);
+    }
+  }
+
+  /**
+   * After a failure: a fresh log in place of the broken one. The broken ones stay until {@link removeBelow}, because they
+   * hold what the waiting memtables hold.
+   *
+   * @returns the number of the fresh log
+   */
+  async replace(): Promise<number> {
+    const fresh = await createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber);
+    this.#retired.push(this.#active);
+    this.#active = fresh;
+    this.#markedSequence = -1;
+    return fresh.fileNumber;
+  }
+
+  /** After {@link replace}, when every memtable before it is in a durable table. */
+  mend(durableSequence: number): void {
+    this.#failure = undefined;
+    this.#durableSequence = Math.max(this.#durableSequence, durableSequence);
+    this.#appendedSequence = Math.max(this.#appendedSequence, durableSequence);
+  }
+
+  async close(): Promise<void> {
+    await this.#preparing?.catch(() => undefined);
+    for (const log of [...this.#retired, this.#active, this.#next]) await log?.close();
+  }
+
+  #break(error: unknown): EngineError {
+    if (!(error instanceof EngineError)) throw error; // a bug of ours
+    this.#failure ??= error;
+    return this.#failure;
+  }
+}
+
+async function createLog(
+  fileSystem: FileSystem,
+  directory: string,
+  allocateFileNumber: () => number,
+): Promise<LogWriter> {
+  const fileNumber = allocateFileNumber();
+  const file = await fileSystem.create(pathOf(directory, logName(fileNumber)));
+  await fileSystem.syncDirectory(directory);
+  return new LogWriter(file, fileNumber);
+}

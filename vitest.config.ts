@@ -1,0 +1,13 @@
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+
+/** Where `.ci/run` wants the counts as JSON; by hand there is no such file. */
+const summaryFile = process.env['TEST_SUMMARY_FILE'];
+
+const config: ViteUserConfig = defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    reporters: summaryFile === undefined ? ['default'] : ['default', ['json', { outputFile: summaryFile }]],
+    coverage: { include: ['src/**'] },
+  },
+});
+export default config;

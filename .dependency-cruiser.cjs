@@ -12,7 +12,8 @@ module.exports = {
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
     {
       name: 'nothing-unresolved',
-      comment: 'An import that does not resolve escapes every other rule here. (The package itself resolves once built.)',
+      comment:
+        'An import that does not resolve escapes every other rule here. (The package itself resolves once built.)',
       severity: 'error',
       from: {},
       to: { couldNotResolve: true },

@@ -9,7 +9,8 @@ const fpTsSpecifier = {
 
 const timers = ['setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask'];
 const notInStorage = 'Storage has no timers, no clock and no randomness of its own: take it as an argument.';
-const notInSource = 'Say in the comment above, with an eslint-disable-next-line, what ends this timer and who can inject it.';
+const notInSource =
+  'Say in the comment above, with an eslint-disable-next-line, what ends this timer and who can inject it.';
 
 export default defineConfig(
   globalIgnores([
@@ -31,7 +32,7 @@ export default defineConfig(
     rules: {
       // An Operation that nobody subscribes to does nothing: these two say so before it runs.
       '@typescript-eslint/no-floating-promises': ['error', { checkThenables: true }],
-      'rxjs-x/no-ignored-observable': 'error',
+      'rxjs-x/no-floating-observables': 'error',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       '@typescript-eslint/no-confusing-void-expression': 'off',
       'no-restricted-imports': ['error', { patterns: [fpTsSpecifier] }],
@@ -91,6 +92,10 @@ export default defineConfig(
         },
       ],
     },
+  },
+  {
+    files: ['demo/**'],
+    rules: { 'rxjs-x/no-ignored-error': 'off', 'rxjs-x/no-ignored-default-value': 'off' }, // Either ends the tour loudly.
   },
   {
     files: ['test/**'],

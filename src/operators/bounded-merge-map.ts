@@ -19,11 +19,11 @@ export interface BoundedMergeMapOptions {
  * With `concurrency: 2, capacity: 1, onOverflow: 'dropOldest'` and work that takes four frames:
  *
  * ```text
- * source  ab-c-d-----|
+ * source  abcd-------|
  * work a  ----(a|)
  * work b   ----(b|)
- * work d       ----(d|)        c waited, d pushed it out
- * result  ----ab---d-|         (d begins when b is done)
+ * work d      ----(d|)       c waited, d pushed it out
+ * result  ----ab--d--|
  * ```
  *
  * - **emits** when an inner Observable emits; values are begun in order, and their results come as they come

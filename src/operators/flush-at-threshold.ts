@@ -39,7 +39,7 @@ export interface FailPort<G, E = unknown> {
  */
 export function flushAtThreshold<G, E = unknown>(
   port: FlushAtThresholdPort<G, E>,
-  { fail }: FailPort<G, E>,
+  sink: FailPort<G, E>,
 ): MonoTypeOperatorFunction<G> {
   return holdUntil<G, E>({
     operator: 'flushAtThreshold',
@@ -47,6 +47,6 @@ export function flushAtThreshold<G, E = unknown>(
       if (port.hasRoomFor(group)) done(undefined);
       else port.rotate(group, done);
     },
-    fail,
+    fail: (group, error) => sink.fail(group, error),
   });
 }

@@ -114,7 +114,7 @@ export function groupCommit<W>(options: GroupCommitOptions<W>): OperatorFunction
 
       // A loop, not recursion: a group may be released, and the gate may open, before the call that sent them is back.
       const pump = (): void => {
-        if (isPumping || subscriber.closed) return;
+        if (isPumping) return;
         isPumping = true;
         try {
           while (!isOut && !subscriber.closed) {

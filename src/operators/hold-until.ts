@@ -26,7 +26,7 @@ export interface HoldUntilOptions<G, E> {
  * ```text
  * source  a-----b-----c|        b fails: it goes to `fail`, and the stream goes on
  * work    ---o  ---x  o         o = done(undefined), x = done(failure)
- * result  ---a--------(c|)
+ * result  ---a--------c|
  * ```
  *
  * One value at a time. The credit of a write group sees to that, so there is nothing to queue, and a second value while
@@ -73,7 +73,7 @@ export function holdUntil<G, E>({ operator, work, fail }: HoldUntilOptions<G, E>
       };
 
       const loop = (): void => {
-        if (isLooping || subscriber.closed) return;
+        if (isLooping) return;
         isLooping = true;
         try {
           while (!subscriber.closed) {

@@ -14,13 +14,14 @@ export interface MergeCompactPort<S, J, R> {
 /**
  * Runs compactions, one at a time, until there is nothing left to compact; wakes up whenever the state changes.
  *
- * Of the states that come while a job runs only the newest waits, as only the newest is true. Each job takes three
- * frames and makes one piece of debt of two:
+ * Of the states that come while a job runs only the newest waits, as only the newest is true. With `pick` finding one
+ * job in `a`, one in `c`, and jobs of five frames:
  *
  * ```text
- * source  2-----1--0-----|
- * jobs    J--r  J--r              the states that the jobs install are in the source too
- * result  ---r-----r-----|
+ * source  a-b-c--------|
+ * job a   -----(x|)             b waited, c pushed it out
+ * job c        -----(y|)
+ * result  -----x----y--|
  * ```
  *
  * - **emits** what the running job emits

@@ -26,7 +26,7 @@ export interface PaceByDebtPort<G> {
  * ```text
  * source    a--b------c-----|
  * changed$  --------S------s
- * result    a-----b--------(c|)
+ * result    a-----b--------c|
  * ```
  *
  * - **emits** at once, synchronously, when nothing is stopped and `delayMs` is 0; else after the delay, or when
@@ -76,12 +76,16 @@ function stall<G>({ group, port, scheduler, done, lifetime }: Stall<G>, isStoppe
   let kind: StallKind | undefined;
   let isChangedComplete = false;
 
-  const end = (failure: unknown): void => {
-    if (waiting.closed) return;
-    lifetime.remove(waiting);
+  const pass = (): void => {
+    waiting.unsubscribe(); // first, because onResume may make changed$ emit
+    port.onResume?.();
+    done(undefined);
+  };
+
+  // What fails may fail after the end, in onResume: `done` takes only the first call.
+  const abort = (reason: unknown): void => {
     waiting.unsubscribe();
-    if (failure === undefined) port.onResume?.();
-    done(failure);
+    done(reason ?? new Error('paceByDebt: the port failed without a reason'));
   };
 
   const tell = (next: StallKind): void => {
@@ -93,7 +97,7 @@ function stall<G>({ group, port, scheduler, done, lifetime }: Stall<G>, isStoppe
   const wake = (): void => {
     attempt(() => {
       if (port.isStopped()) stop();
-      else end(undefined); // it has waited its time; asking for the delay again could hold it for ever
+      else pass(); // it has waited its time; asking for the delay again could hold it for ever
     });
   };
 
@@ -119,15 +123,16 @@ function stall<G>({ group, port, scheduler, done, lifetime }: Stall<G>, isStoppe
       if (port.isStopped()) return stop();
       const ms = port.delayMs(group);
       if (ms > 0) slowDown(ms);
-      else end(undefined);
+      else pass();
     });
   };
 
   const attempt = (action: () => void): void => {
+    if (waiting.closed) return;
     try {
       action();
     } catch (thrown) {
-      end(thrown);
+      abort(thrown);
     }
   };
 
@@ -137,7 +142,7 @@ function stall<G>({ group, port, scheduler, done, lifetime }: Stall<G>, isStoppe
   waiting.add(
     port.changed$.subscribe({
       next: reconsider,
-      error: (error: unknown) => end(error ?? new Error('paceByDebt: changed$ failed')),
+      error: abort,
       complete: () => {
         isChangedComplete = true;
         if (kind === 'stop') attempt(stop);

@@ -57,13 +57,14 @@ export class WriteQueue<W> {
   /** The write that has waited longest and is not cancelled; the cancelled ones before it are let go. */
   first(): W | undefined {
     const { isCancelled } = this.#options;
-    while (this.#queue.size > 0) {
-      const write = this.#queue.peek() as W;
-      if (!isCancelled(write)) return write;
+    let hasChanged = false;
+    while (this.#queue.size > 0 && isCancelled(this.#queue.peek() as W)) {
       this.#shift();
       this.#admit();
+      hasChanged = true;
     }
-    return undefined;
+    if (hasChanged) this.#report();
+    return this.#queue.peek();
   }
 
   offer(write: W): void {

@@ -19,6 +19,8 @@ const digits = (fileNumber: number): string => String(fileNumber).padStart(6, '0
 export const logName = (fileNumber: number): string => `${digits(fileNumber)}.log`;
 export const tableName = (fileNumber: number): string => `${digits(fileNumber)}.ldb`;
 export const oldTableName = (fileNumber: number): string => `${digits(fileNumber)}.sst`;
+/** The names a table may have, the one we write first. */
+export const tableNames = (fileNumber: number): readonly string[] => [tableName(fileNumber), oldTableName(fileNumber)];
 export const manifestName = (fileNumber: number): string => `MANIFEST-${digits(fileNumber)}`;
 export const temporaryName = (fileNumber: number): string => `${digits(fileNumber)}.dbtmp`;
 

@@ -34,11 +34,17 @@ export interface ReadableFile {
 /** A new file, open for appending. */
 export interface WritableFile {
   readonly path: string;
-  /** Appends all of `bytes` or rejects, having perhaps written a part. Loops over short writes. One call at a time. */
+  /**
+   * Appends all of `bytes` or rejects, having perhaps written a part. Loops over short writes. One call at a time; `bytes`
+   * must not change until it settles.
+   */
   append(bytes: Uint8Array): Promise<void>;
   /** The same, on the calling thread: for small pieces, where a round trip through the thread pool would cost more. */
   appendNow(bytes: Uint8Array): void;
-  /** Makes content and size durable (fdatasync), not the name: that is `syncDirectory`'s. */
+  /**
+   * Makes content and size durable (fdatasync), not the name: that is `syncDirectory`'s. After a failure nothing about the
+   * unsynced bytes is known, and no later success proves anything about them: write them into a new file.
+   */
   sync(): Promise<void>;
   /** Idempotent. Does not sync. */
   close(): Promise<void>;
@@ -56,7 +62,10 @@ export interface FileSystem {
   readonly isReachableFromWorkers: boolean;
   /** The one absolute name of an existing path, symbolic links resolved. */
   realPath(path: string): Promise<string>;
-  /** Makes the directory and its missing parents with mode 0700; no error if it is there already. */
+  /**
+   * Makes the directory and its missing parents with mode 0700; no error if it is there already. Those that it made are
+   * durable on return.
+   */
   makeDirectory(path: string): Promise<void>;
   /** Names in a directory, sorted by code unit; no `.` and `..`. */
   list(directory: string): Promise<string[]>;

@@ -62,13 +62,11 @@ function copyTree(tree: FileTree): FileTree {
   const copier = new Copier((inode) => inode.copy());
   const root = copier.directory(tree.root);
   const units = tree.units.map((unit) =>
-    unit.map(
-      (change): NameChange => ({
-        directory: copier.directory(change.directory),
-        name: change.name,
-        node: change.node === undefined ? undefined : copier.node(change.node),
-      }),
-    ),
+    unit.map((change): NameChange => ({
+      directory: copier.directory(change.directory),
+      name: change.name,
+      node: change.node === undefined ? undefined : copier.node(change.node),
+    })),
   );
   for (let next = copier.takeUnfilled(); next !== undefined; next = copier.takeUnfilled()) {
     for (const [name, node] of next.from.live) next.to.live.set(name, copier.node(node));
@@ -170,7 +168,7 @@ function scatteredBytes(inode: Inode, random: RandomSource): Uint8Array {
   const { size, pendingStart, durableSize } = inode;
   const end = random() < 0.5 ? size : durableSize + below(size - durableSize + 1, random);
   const bytes = durableBytes(inode, end).slice();
-  for (let start = pendingStart; start < end; ) {
+  for (let start = pendingStart; start < end;) {
     const sectorEnd = Math.min(end, start - (start % SECTOR_BYTES) + SECTOR_BYTES);
     const fate = random();
     if (fate >= 0.75) for (let at = start; at < sectorEnd; at += 1) bytes[at] = below(256, random);

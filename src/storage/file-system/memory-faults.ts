@@ -80,13 +80,7 @@ export class OperationGate {
    * @param effect - does the work; given the bytes that may arrive if less than all are to
    * @param onFailure - what a failure does to the state, instead of the effect
    */
-  run<A>(
-    name: FileOperationName,
-    path: string,
-    effect: (bytesMax: number) => A,
-    bytes = 0,
-    onFailure?: () => void,
-  ): A {
+  run<A>(name: FileOperationName, path: string, effect: (bytesMax: number) => A, bytes = 0, onFailure?: () => void): A {
     try {
       const failure = this.#hook === undefined ? undefined : this.#ask(this.#hook, name, path, bytes);
       if (failure === undefined) return effect(Infinity);

@@ -65,15 +65,15 @@ export class MemoryFileSystem implements FileSystem {
     });
   }
 
-  /** Each directory made is synced into its parent, as the real file system does it: one call more for the fault hook. */
+  /** Each directory made is synced into its parent, as the real file system does it: calls of their own for the hook. */
   async makeDirectory(path: string): Promise<void> {
-    const parts = normalise(path).split('/').slice(1);
-    for (let depth = 1; depth <= parts.length; depth += 1) {
-      const directory = `/${parts.slice(0, depth).join('/')}`;
+    const missing = await this.#settle('makeDirectory', path, (absolute) => this.#missingDirectories(absolute));
+    for (const directory of missing) {
       const parent = posix.dirname(directory);
-      if (directory === '/' || this.#isDirectory(directory)) continue;
       const made = new Directory();
-      await this.#settle('makeDirectory', directory, () => this.#addName(directory, made));
+      await this.#settle('makeDirectory', directory, () => {
+        if (!this.#isDirectory(directory)) this.#addName(directory, made); // it may be there by now
+      });
       try {
         await this.syncDirectory(parent);
       } catch (thrown) {
@@ -86,7 +86,6 @@ export class MemoryFileSystem implements FileSystem {
         throw thrown;
       }
     }
-    if (parts.join('') === '') await this.#settle('makeDirectory', '/', () => undefined);
   }
 
   list(directory: string): Promise<string[]> {
@@ -249,11 +248,19 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   #isDirectory(absolute: string): boolean {
-    try {
-      return this.#lookUp(absolute)?.kind === 'directory';
-    } catch {
-      return false; // something on the way is a file; making it says so
+    return this.#lookUp(absolute)?.kind === 'directory';
+  }
+
+  /** The directories to make for `absolute` to exist, outermost first. */
+  #missingDirectories(absolute: string): string[] {
+    const missing: string[] = [];
+    let directory = absolute;
+    while (this.#lookUp(directory) === undefined) {
+      missing.push(directory);
+      directory = posix.dirname(directory); // ends at the root, which is always there
     }
+    this.#directory(directory);
+    return missing.reverse();
   }
 
   #addName(absolute: string, node: FileNode): void {

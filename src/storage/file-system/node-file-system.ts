@@ -69,7 +69,7 @@ export class NodeFileSystem implements FileSystem {
   }
 
   rename(from: string, to: string): Promise<void> {
-    return translated('rename', from, () => rename(from, to));
+    return translated('rename', to, () => rename(from, to));
   }
 
   link(existing: string, added: string): Promise<void> {

@@ -98,11 +98,10 @@ class NodeWritableFile implements WritableFile {
     try {
       await this.#descriptor.syncData();
     } catch (thrown) {
-      this.#isDirty = wasDirty;
-      if (!(thrown instanceof IoError && thrown.outcome === 'failed')) {
-        this.#isDirty = true;
-        this.#syncFailure = thrown instanceof Error ? thrown : new Error(String(thrown));
-      }
+      this.#isDirty ||= wasDirty;
+      // A sync of a closed file never began and says nothing about the disk.
+      const hasBegun = !(thrown instanceof IoError && thrown.outcome === 'failed');
+      if (hasBegun) this.#syncFailure = thrown instanceof Error ? thrown : new Error(String(thrown));
       throw thrown;
     }
   }

@@ -42,8 +42,10 @@ export class VersionSet {
   #nextFileNumber: number;
   #logNumber: number;
   #commits: Promise<unknown> = Promise.resolve();
-  /** The last sequence number given out: the MANIFEST must never know a lower one than a table holds. */
+  /** The last sequence number given out. */
   lastSequence: number;
+  /** The highest sequence number that is in tables, or was given out and is in none: what the MANIFEST says. */
+  #tableSequence: number;
 
   /** @param fileNumberFloor - lowest number that no file in the directory has */
   constructor(
@@ -63,6 +65,7 @@ export class VersionSet {
     this.#logNumber = state.logNumber;
     this.compactionPointers = [...state.compactionPointers];
     this.lastSequence = state.lastSequence;
+    this.#tableSequence = state.lastSequence;
   }
 
   get current(): Version {
@@ -122,6 +125,9 @@ export class VersionSet {
 
     const old = this.#manifest;
     const logNumber = edit.logNumber ?? this.#logNumber;
+    // Not what was given out last: recovery takes this number as "all up to here is in tables", and looks for the rest
+    // in the logs. It only grows, and a failed commit may leave it grown: the tables are there all the same.
+    this.#tableSequence = Math.max(this.#tableSequence, edit.lastSequence ?? 0);
     if (old === undefined || old.records.offset >= old.bytesMax) {
       await this.#beginManifest(edit, logNumber);
       await old?.file.close();
@@ -144,7 +150,7 @@ export class VersionSet {
       logNumber,
       previousLogNumber: 0,
       nextFileNumber: this.#nextFileNumber,
-      lastSequence: this.lastSequence,
+      lastSequence: this.#tableSequence,
     };
   }
 

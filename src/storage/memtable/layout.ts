@@ -31,8 +31,8 @@
  * - `separator[i]` is the first entry below `child[i]`; `separator[0]` is not looked at. Entries never move and never
  *   die, so a separator is a reference, not a copy.
  * - All keys of a node (of an inner node: its separators from the second on) begin with the same `skip` bytes.
- *   `prefix[i]` is the four key bytes after those, padded with zeros, big-endian, with the top bit flipped so that signed
- *   words compare as the bytes do. Most comparisons are decided by it and touch no key.
+ *   `prefix[i]` is the four key bytes after those, padded with zeros, big-endian, with the top bit flipped so that
+ *   signed words compare as the bytes do. Most comparisons are decided by it and touch no key.
  * - Numbers are in the machine's byte order: an arena is shared between threads, never stored.
  */
 

@@ -32,13 +32,7 @@ export class BlockBuilder {
   }
 
   /** Adds the key `keyBytes[0, keyLength)` and the value `valueBytes[valueStart, valueEnd)`. */
-  add(
-    keyBytes: Uint8Array,
-    keyLength: number,
-    valueBytes: Uint8Array,
-    valueStart: number,
-    valueEnd: number,
-  ): void {
+  add(keyBytes: Uint8Array, keyLength: number, valueBytes: Uint8Array, valueStart: number, valueEnd: number): void {
     let shared = 0;
     if (this.#entriesSinceRestart < this.#restartInterval) {
       shared = this.#sharedWithLast(keyBytes, keyLength);

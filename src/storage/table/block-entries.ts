@@ -9,10 +9,7 @@ const NAME_BYTES_MAX = 256;
  *
  * @throws CorruptionError
  */
-export function forEachEntry(
-  block: Block,
-  visit: (name: string, valueStart: number, valueEnd: number) => void,
-): void {
+export function forEachEntry(block: Block, visit: (name: string, valueStart: number, valueEnd: number) => void): void {
   const reader = new BlockEntryReader();
   const decoder = new TextDecoder();
   for (let offset = 0; offset < block.entriesEnd; offset = reader.valueEnd) {

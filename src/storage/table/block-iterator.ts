@@ -17,8 +17,12 @@
  */
 import type { InternalIterator } from '../read/internal-iterator.ts';
 import { KIND_DELETE, KIND_SET, SEQUENCE_MAX } from '../read/internal-iterator.ts';
+import { compareBytes } from '../codec/compare.ts';
 import { TAG_BYTES } from '../codec/internal-key.ts';
-import { type Block, BlockEntryReader, roughSequence } from './block.ts';
+import { Block, BlockEntryReader, roughSequence } from './block.ts';
+
+/** What a cursor stands before when it has been given no block: a restart count of zero, and nothing else. */
+const NO_ENTRIES = new Block(new Uint8Array(4), '', 0);
 
 /** The fields in which an iterator shows its entry. */
 export type EntryFields = Pick<
@@ -30,7 +34,7 @@ export type EntryFields = Pick<
 export class BlockIterator {
   readonly #entry: EntryFields;
   readonly #reader: BlockEntryReader = new BlockEntryReader();
-  #block: Block;
+  #block: Block = NO_ENTRIES;
   /** Where the entry begins that the cursor stands on. */
   #offset = 0;
   /** Place of the entry in the interval noted below; -1 when the notes are of another place. */
@@ -41,13 +45,8 @@ export class BlockIterator {
   #links = new Int32Array(16);
 
   /** @param entry - whose fields this cursor sets */
-  constructor(block: Block, entry: EntryFields) {
-    this.#block = block;
+  constructor(entry: EntryFields) {
     this.#entry = entry;
-  }
-
-  get block(): Block {
-    return this.#block;
   }
 
   /** Moves to another block, and to none of its entries. */
@@ -104,28 +103,72 @@ export class BlockIterator {
 
   #seek(key: Uint8Array, start: number, end: number, sequence: number): void {
     const block = this.#block;
-    const reader = this.#reader;
-    const { entriesEnd } = block;
-    const length = end - start;
-    // How many bytes of the user key searched for are known to be those of the entry before.
-    let match = 0;
-    reader.keyLength = 0;
     this.#place = -1;
-    let offset = entriesEnd > 0 ? block.restart(this.#restartFor(key, start, end, sequence)) : 0;
-    while (offset < entriesEnd) {
+    if (block.entriesEnd === 0) return;
+    const offset = block.restart(this.#restartFor(key, start, end, sequence));
+    if (!this.#scanInPlace(offset, key, start, end, sequence)) this.#scan(offset, key, start, end, sequence);
+  }
+
+  /**
+   * Goes from the restart at `from` to the first entry at or after the key, without putting any key together before the one
+   * it stops at. All entries before that one are below the key searched for; let `match` be how many bytes the last of them
+   * shares with it, and let it differ in the byte behind. Then an entry that shares more than `match` with the last one
+   * has the same lower byte there, and is below, too; any other begins with bytes of the key searched for, and what
+   * follows lies in the block.
+   *
+   * @returns false when the last one did not differ within its user key, so that the tag might take part in what is shared
+   */
+  #scanInPlace(from: number, key: Uint8Array, start: number, end: number, sequence: number): boolean {
+    const block = this.#block;
+    const reader = this.#reader;
+    const { bytes, entriesEnd } = block;
+    const length = end - start;
+    let match = 0;
+    let isDifferent = false;
+    let lastLength = 0;
+    for (let offset = from; offset < entriesEnd; offset = reader.valueEnd) {
+      reader.readHeader(block, offset);
+      const { shared, restStart, valueStart } = reader;
+      const userLength = shared + valueStart - restStart - TAG_BYTES;
+      if (shared > lastLength) block.fail('entry shares more bytes than the key before it has');
+      if (userLength < 0) block.fail('key is too short for its tag');
+      lastLength = userLength + TAG_BYTES;
+      if (shared > match && isDifferent && userLength > match) continue;
+      if (shared > match || shared > userLength) return false;
+      const common = userLength < length ? userLength : length;
+      const shift = restStart - shared;
+      let at = shared;
+      while (at < common && bytes[shift + at] === key[start + at]) at += 1;
+      let order = userLength - length;
+      if (at < common) order = (bytes[shift + at] as number) - (key[start + at] as number);
+      else if (order === 0) order = sequence - roughSequence(bytes, valueStart);
+      if (order >= 0) {
+        reader.copyRest(block, restStart, shared, valueStart - restStart);
+        for (let index = 0; index < shared; index += 1) reader.keyBytes[index] = key[start + index] as number;
+        this.#publish(offset);
+        return true;
+      }
+      match = at;
+      isDifferent = at < common;
+    }
+    return true;
+  }
+
+  /** The same in the plain way. */
+  #scan(from: number, key: Uint8Array, start: number, end: number, sequence: number): void {
+    const block = this.#block;
+    const reader = this.#reader;
+    reader.keyLength = 0;
+    for (let offset = from; offset < block.entriesEnd; offset = reader.valueEnd) {
       reader.read(block, offset);
-      const { keyBytes, shared } = reader;
-      const userEnd = reader.keyLength - TAG_BYTES;
-      if (userEnd < 0) block.fail('key is too short for its tag');
-      const common = userEnd < length ? userEnd : length;
-      if (match > shared) match = shared;
-      if (match > common) match = common;
-      while (match < common && keyBytes[match] === key[start + match]) match += 1;
-      let order = userEnd - length;
-      if (match < common) order = (keyBytes[match] as number) - (key[start + match] as number);
-      else if (order === 0) order = sequence - roughSequence(keyBytes, reader.keyLength);
-      if (order >= 0) return this.#publish(offset);
-      offset = reader.valueEnd;
+      const { keyBytes, keyLength } = reader;
+      if (keyLength < TAG_BYTES) block.fail('key is too short for its tag');
+      let order = compareBytes(keyBytes, 0, keyLength - TAG_BYTES, key, start, end);
+      if (order === 0) order = sequence - roughSequence(keyBytes, keyLength);
+      if (order >= 0) {
+        this.#publish(offset);
+        return;
+      }
     }
   }
 

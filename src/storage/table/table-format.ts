@@ -80,8 +80,9 @@ export function encodeFooter(footer: Footer): Uint8Array {
 }
 
 /**
- * Decodes the last {@link FOOTER_BYTES} of a file of `fileBytes`. Every bit is checked, so that no flip goes unseen: the
- * magic, the zeros before it, and that the blocks it names are in the order in which every known writer puts them.
+ * Decodes the last {@link FOOTER_BYTES} of a file of `fileBytes`. Every bit is checked, so that no flip goes unseen (it
+ * has no checksum): the magic, the zeros before it, that the handles are written in the shortest way, and that the blocks
+ * they name are in the order in which every known writer puts them.
  *
  * @throws Malformed with offsets into the footer
  */
@@ -93,9 +94,9 @@ export function decodeFooter(bytes: Uint8Array, fileBytes: number): Footer {
   const cursor = { bytes, offset: 0, end: PADDING_END };
   const metaindex = readHandle(cursor, blocksEnd);
   const index = readHandle(cursor, blocksEnd);
-  for (let offset = cursor.offset; offset < PADDING_END; offset += 1) {
-    if (bytes[offset] !== 0) throw new Malformed('the padding of the footer is not zero', offset);
-  }
+  const expected = encodeFooter({ metaindex, index });
+  const odd = expected.findIndex((byte, offset) => byte !== bytes[offset]);
+  if (odd !== -1) throw new Malformed('the footer is not written as its handles are', odd);
   if (index.offset + index.size + TRAILER_BYTES !== blocksEnd) {
     throw new Malformed('the index block does not end where the footer begins', 0);
   }

@@ -55,14 +55,37 @@ export class TableIndex {
     return (this.#offsets[index] as number) + (this.#sizes[index] as number) + TRAILER_BYTES;
   }
 
-  /** Index of the first block whose separator is at or after the key: the only one that may hold it. `blockCount` if none. */
+  /**
+   * Index of the first block whose separator is at or after the key: the only one that may hold it. `blockCount` if none.
+   *
+   * The separators between two others begin with whatever those both share with the key, so no byte of that is compared
+   * again.
+   */
   search(key: Uint8Array, start: number, end: number, sequence: number): number {
+    const keys = this.#keys;
+    const starts = this.#keyStarts;
+    const length = end - start;
     let left = 0;
     let right = this.blockCount;
+    let leftMatch = 0;
+    let rightMatch = 0;
     while (left < right) {
       const middle = (left + right) >>> 1;
-      if (this.compare(middle, key, start, end, sequence) < 0) left = middle + 1;
-      else right = middle;
+      const from = starts[middle] as number;
+      const separatorLength = (starts[middle + 1] as number) - from;
+      const common = separatorLength < length ? separatorLength : length;
+      let at = leftMatch < rightMatch ? leftMatch : rightMatch;
+      while (at < common && keys[from + at] === key[start + at]) at += 1;
+      let order = separatorLength - length;
+      if (at < common) order = (keys[from + at] as number) - (key[start + at] as number);
+      else if (order === 0) order = sequence - (this.#sequences[middle] as number);
+      if (order < 0) {
+        left = middle + 1;
+        leftMatch = at;
+      } else {
+        right = middle;
+        rightMatch = at;
+      }
     }
     return left;
   }

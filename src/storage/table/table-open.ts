@@ -5,7 +5,6 @@
  */
 import { CorruptionError } from '../../errors.ts';
 import { FILTER_NAME } from '../codec/bloom.ts';
-import { Malformed } from '../codec/malformed.ts';
 import { Block } from './block.ts';
 import { forEachEntry } from './block-entries.ts';
 import { corruptionFrom, isChecksumRight, type NamedFile, readBlock, readFully, unpackBlock } from './block-read.ts';
@@ -17,7 +16,6 @@ import {
   FOOTER_BYTES,
   PROPERTIES_NAME,
   readHandle,
-  TRAILER_BYTES,
 } from './table-format.ts';
 import { TableIndex } from './table-index.ts';
 import { decodeProperties, type TableProperties } from './table-properties.ts';
@@ -40,6 +38,11 @@ interface Tail {
   readonly offset: number;
 }
 
+interface MetaindexHandles {
+  readonly filter: BlockHandle | undefined;
+  readonly properties: BlockHandle | undefined;
+}
+
 /** @returns rejects with CorruptionError or IoError */
 export async function readTableParts(source: NamedFile, fileBytes: number): Promise<TableParts> {
   const { name } = source;
@@ -49,42 +52,73 @@ export async function readTableParts(source: NamedFile, fileBytes: number): Prom
     throw new CorruptionError(name, Math.min(actualBytes, fileBytes), reason);
   }
   if (fileBytes < FOOTER_BYTES) throw new CorruptionError(name, 0, `${fileBytes} bytes are too few for a table`);
+
   const tail = await readTail(source, fileBytes);
   const footerOffset = fileBytes - FOOTER_BYTES;
-  const footer = decoding(name, footerOffset, () =>
-    decodeFooter(tail.bytes.subarray(footerOffset - tail.offset), fileBytes),
-  );
+  const footerBytes = tail.bytes.subarray(footerOffset - tail.offset);
+  const footer = decoding(name, footerOffset, () => decodeFooter(footerBytes, fileBytes));
   const dataEnd = footer.metaindex.offset;
-  const metaindex = await readContents(source, footer.metaindex, tail);
-  const handles = decoding(name, dataEnd, () => readMetaindex(new Block(metaindex, name, dataEnd)));
-  const filter = await readFilter(source, handles.filter, tail);
-  const properties = await readProperties(source, handles.properties, tail);
-  const indexContents = await readContents(source, footer.index, tail);
-  const index = decoding(
-    name,
-    footer.index.offset,
-    () => new TableIndex(new Block(indexContents, name, footer.index.offset), dataEnd),
+
+  const metaindex = await readInto(source, footer.metaindex, tail, (contents) =>
+    decodeMetaindex(new Block(contents, name, dataEnd), dataEnd),
+  );
+  const filter =
+    metaindex.filter && (await readInto(source, metaindex.filter, tail, (bytes) => new FilterReader(bytes.slice())));
+  const { properties: handle } = metaindex;
+  const properties =
+    handle &&
+    (await readInto(source, handle, tail, (contents) => decodeProperties(new Block(contents, name, handle.offset))));
+  const index = await readInto(
+    source,
+    footer.index,
+    tail,
+    (contents) => new TableIndex(new Block(contents, name, footer.index.offset), dataEnd),
   );
   return { index, filter, properties, dataEnd };
-
-  function readMetaindex(block: Block): MetaindexHandles {
-    return decodeMetaindex(block, dataEnd);
-  }
-}
-
-interface MetaindexHandles {
-  readonly filter: BlockHandle | undefined;
-  readonly properties: BlockHandle | undefined;
 }
 
 /** Finds the two names we know; any other is passed over, even if its handle makes no sense to us. */
 function decodeMetaindex(block: Block, dataEnd: number): MetaindexHandles {
-  let filter: BlockHandle | undefined;
-  let properties: BlockHandle | undefined;
+  const handles: { filter: BlockHandle | undefined; properties: BlockHandle | undefined } = {
+    filter: undefined,
+    properties: undefined,
+  };
   forEachEntry(block, (entryName, valueStart, valueEnd) => {
     const cursor = { bytes: block.bytes, offset: valueStart, end: valueEnd };
-    if (entryName === FILTER_NAME_PREFIX + FILTER_NAME) filter = readHandle(cursor, dataEnd);
-    if (entryName === PROPERTIES_NAME) properties = readHandle(cursor, dataEnd);
+    if (entryName === FILTER_NAME_PREFIX + FILTER_NAME) handles.filter = readHandle(cursor, dataEnd);
+    if (entryName === PROPERTIES_NAME) handles.properties = readHandle(cursor, dataEnd);
   });
-  return { filter, properties };
+  return handles;
+}
+
+async function readTail(source: NamedFile, fileBytes: number): Promise<Tail> {
+  const bytes = new Uint8Array(Math.min(TAIL_BYTES, fileBytes));
+  const offset = fileBytes - bytes.length;
+  await readFully(source, bytes, offset);
+  return { bytes, offset };
+}
+
+/** Decodes the contents of a block: out of the tail if it is all there and whole, else out of the file. */
+async function readInto<Part>(
+  source: NamedFile,
+  handle: BlockHandle,
+  tail: Tail,
+  decode: (contents: Uint8Array) => Part,
+): Promise<Part> {
+  const start = handle.offset - tail.offset;
+  if (start < 0 || !isChecksumRight(tail.bytes, start, handle.size)) {
+    const contents = await readBlock(source, handle);
+    return decoding(source.name, handle.offset, () => decode(contents));
+  }
+  const contents = unpackBlock(tail.bytes, start, handle.size, source.name, handle.offset);
+  return decoding(source.name, handle.offset, () => decode(contents));
+}
+
+/** Runs a decoder; what it finds malformed is damage at `fileOffset`. */
+function decoding<Part>(name: string, fileOffset: number, decode: () => Part): Part {
+  try {
+    return decode();
+  } catch (thrown) {
+    throw corruptionFrom(thrown, name, fileOffset);
+  }
 }

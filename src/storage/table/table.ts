@@ -3,24 +3,30 @@
  * blocks are read when asked for, each checked on its way in: length, checksum, type, restarts, and whether its keys are
  * between the separators around it, which catches a read that went to the wrong place.
  */
-import { CorruptionError } from '../../errors.ts';
 import { compareBytes } from '../codec/compare.ts';
 import { KIND_SET, SEQUENCE_MAX, type Step } from '../read/internal-iterator.ts';
 import type { InternalIterator } from '../read/internal-iterator.ts';
 import type { ReadableFile } from '../file-system/file-system.ts';
 import { Block } from './block.ts';
-import type { BlockCache, BlockOwner, CachedBlock } from './block-cache.ts';
+import type { BlockCache, CachedBlock } from './block-cache.ts';
 import { BlockIterator } from './block-iterator.ts';
 import { EntryHolder } from './entry-holder.ts';
-import { type NamedFile, readBlock } from './block-read.ts';
+import { type NamedFile, readBlock, readFully } from './block-read.ts';
 import type { FilterReader } from './filter-block.ts';
 import type { Lookup } from './lookup.ts';
 import type { TableIndex } from './table-index.ts';
-import { TableIterator, type TableIteratorOptions } from './table-iterator.ts';
-import { readTableParts } from './table-open.ts';
+import { type DataBlocks, TableIterator, type TableIteratorOptions } from './table-iterator.ts';
+import { readTableParts, type TableParts } from './table-open.ts';
 import type { TableProperties } from './table-properties.ts';
 
-export class Table implements BlockOwner {
+/**
+ * For look-ups and checks, which end within one call and call nobody back. One for all tables: each would keep buffers, and
+ * the block it saw last.
+ */
+const found = new EntryHolder();
+const cursor = new BlockIterator(found);
+
+export class Table implements DataBlocks {
   readonly fileNumber: number;
   readonly fileBytes: number;
   readonly source: NamedFile;
@@ -34,18 +40,11 @@ export class Table implements BlockOwner {
   readonly #dataEnd: number;
   /** Blocks being read, so that callers who want the same block share one read. No longer than the callers waiting. */
   readonly #reading: Map<number, Promise<Block>> = new Map();
-  /** For look-ups and checks, which never last longer than one call. */
-  readonly #found: EntryHolder = new EntryHolder();
-  readonly #cursor: BlockIterator;
+  /** Reads of several blocks by iterators. */
+  readonly #readingRanges: Set<Promise<void>> = new Set();
   #isClosed = false;
 
-  private constructor(
-    fileNumber: number,
-    fileBytes: number,
-    source: NamedFile,
-    parts: Awaited<ReturnType<typeof readTableParts>>,
-    cache: BlockCache,
-  ) {
+  private constructor(fileNumber: number, fileBytes: number, source: NamedFile, parts: TableParts, cache: BlockCache) {
     this.fileNumber = fileNumber;
     this.fileBytes = fileBytes;
     this.source = source;
@@ -56,7 +55,6 @@ export class Table implements BlockOwner {
     this.#cache = cache;
     this.slots = new Array<CachedBlock | undefined>(parts.index.blockCount).fill(undefined);
     this.ghosts = new Uint32Array(parts.index.blockCount);
-    this.#cursor = new BlockIterator(parts.emptyBlock, this.#found);
   }
 
   /**
@@ -109,10 +107,12 @@ export class Table implements BlockOwner {
     return place === this.index.blockCount ? this.#dataEnd : this.index.offset(place);
   }
 
-  /** Closes the file and lets go of cached blocks. Idempotent. Nobody may be using the table. */
+  /** Closes the file, after the reads that are under way, and lets go of cached blocks. Idempotent. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cache.removeAll(this);
+    // A descriptor that is closed under a read may already be another file's when the read runs.
+    await Promise.allSettled([...this.#reading.values(), ...this.#readingRanges]);
     await this.source.file.close();
   }
 
@@ -159,8 +159,6 @@ export class Table implements BlockOwner {
   admit(place: number, contents: Uint8Array): Block {
     const { index } = this;
     const block = new Block(contents, this.source.name, index.offset(place));
-    const cursor = this.#cursor;
-    const found = this.#found;
     cursor.open(block);
     cursor.seekToFirst();
     if (!found.isValid) block.fail('data block holds no entry');
@@ -174,6 +172,21 @@ export class Table implements BlockOwner {
     return block;
   }
 
+  /**
+   * Fills `into` with the file's bytes from `position` on, unchecked.
+   *
+   * @internal
+   */
+  async readRange(into: Uint8Array, position: number): Promise<void> {
+    const reading = readFully(this.source, into, position);
+    this.#readingRanges.add(reading);
+    try {
+      await reading;
+    } finally {
+      this.#readingRanges.delete(reading);
+    }
+  }
+
   async #read(place: number): Promise<Block> {
     try {
       const handle = { offset: this.index.offset(place), size: this.index.size(place) };
@@ -184,8 +197,6 @@ export class Table implements BlockOwner {
   }
 
   #findIn(block: Block, lookup: Lookup): void {
-    const found = this.#found;
-    const cursor = this.#cursor;
     const { key, keyStart, keyEnd } = lookup;
     cursor.open(block);
     cursor.seek(key, keyStart, keyEnd, lookup.sequence);

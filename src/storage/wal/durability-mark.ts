@@ -19,8 +19,9 @@
  * 2. The first record appended after a sync has moved the durable watermark is a mark.
  * 3. q - 1 is the sequence number of the last operation in a durable *record* (or in the tables), never a number that was
  *    burnt: numbers without a record would look like a loss.
- * 4. The first batch of a log is appended after the log before it was synced to its end. Otherwise a loss of power could
- *    leave a hole between the two. (Recovery then drops the second log, if numbers are missing between them.)
+ * 4. No number is burnt between the last batch of a log and the first of the next, as long as recovery would read both: it
+ *    takes numbers that are missing there for a lost end, since the power may take the end of the older log (a new one may
+ *    begin before the old one was synced) and leave the younger one.
  * 5. After a failed write or sync, nothing is acknowledged in a later log before what memory holds is in a table and the
  *    manifest has let go of the failed log. The same holds for a log that recovery has cut short.
  *

@@ -17,10 +17,10 @@
  *
  * - A mark claims more than was recovered, although all records up to it were read: a log, or the end of one, is missing.
  * - A batch is malformed, or its sequence numbers are not all above those before it, though its checksum is right: damage.
- * - The first batch of a log leaves out numbers, and no mark before it says that the log before was durable to its end:
- *   that end may have been lost while this log was kept, and what is recovered must have no hole. A place like any other.
+ * - The first batch of a log of ours leaves out numbers after the log before, if that is not LevelDB's: the end of the older
+ *   log may have been lost while the younger one was kept, and what is recovered must have no hole.
  *
- * Otherwise numbers may be missing between batches: ranges that were given out and never written.
+ * Otherwise numbers may be missing between batches, and before the first one: ranges that were burnt.
  */
 import * as E from 'fp-ts/lib/Either.js';
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
@@ -142,12 +142,10 @@ class LogRecovery {
   #recovered: number | undefined;
   #batches = 0;
   /** Whether the log at hand is ours; for one without a readable record, whether the log before is. */
-  #isOurs = false;
+  #isOurs: boolean | undefined;
   #isFirstRecord = true;
-  /** Set between logs of ours until the first batch of the second: where the first one ended. */
+  /** Where the log before ended, until a batch has shown that the log at hand goes on from there. */
   #seam: { readonly index: number; readonly offset: number } | undefined;
-  /** The highest q in the marks read so far. */
-  #claim = 0;
 
   constructor(logs: readonly LogFile[], lastSequence: number, sink: RecoverySink) {
     this.#logs = logs;
@@ -182,15 +180,20 @@ class LogRecovery {
           break;
         }
         if (outcome.type !== 'record') {
-          return { index, offset: outcome.offset, reason: outcome.reason, behind: await this.#lookBehind(index, reader) };
+          return {
+            index,
+            offset: outcome.offset,
+            reason: outcome.reason,
+            behind: await this.#lookBehind(index, reader),
+          };
         }
         const { bytes, offset } = outcome;
         const batch = checkBatch(bytes, 0, bytes.length);
-        if (E.isLeft(batch)) return { index, offset, reason: `a write batch is malformed: ${batch.left}`, behind: undefined };
+        if (E.isLeft(batch)) return { index, offset, reason: batch.left.reason, behind: undefined };
         const { sequence, count } = batch.right;
         this.#meet(count);
         const found = count === 0 ? this.#takeMark(sequence, index, offset) : this.#checkOrder(sequence, index, offset);
-        if (found === 'hole') return await this.#holeBefore(sequence, index, reader, bytes);
+        if (found === 'hole') return await this.#holeBefore(sequence, index, reader);
         if (found !== undefined) return found;
         if (count === 0) continue;
         const step = this.#sink.batch(bytes, 0, bytes.length, sequence, count, log, offset);
@@ -208,13 +211,12 @@ class LogRecovery {
     if (!this.#isFirstRecord) return;
     this.#isFirstRecord = false;
     const isOurs = count === 0;
-    if (!isOurs || !this.#isOurs) this.#seam = undefined; // numbers connect two logs of ours only
+    if (!isOurs || this.#isOurs === false) this.#seam = undefined; // LevelDB burns numbers between its logs
     this.#isOurs = isOurs;
   }
 
   #takeMark(sequence: number, index: number, offset: number): Break | undefined {
-    if (!this.#isOurs) return undefined; // an empty batch of LevelDB's user
-    this.#claim = Math.max(this.#claim, sequence);
+    if (this.#isOurs !== true) return undefined; // an empty batch of LevelDB's user
     if (sequence - 1 <= this.#last) return undefined;
     const place = this.#seam ?? { index, offset };
     return { ...place, reason: `what stood before is missing: ${this.#lost(sequence)}`, behind: undefined };
@@ -226,20 +228,18 @@ class LogRecovery {
       const reason = `a write batch begins with sequence number ${sequence}, the one before ends with ${recovered}`;
       return { index, offset, reason, behind: undefined };
     }
-    const isGap = sequence > this.#last + 1;
-    return isGap && this.#seam !== undefined && this.#claim <= this.#last ? 'hole' : undefined;
+    return this.#seam !== undefined && sequence > this.#last + 1 ? 'hole' : undefined;
   }
 
-  async #holeBefore(sequence: number, index: number, reader: RecordReader, bytes: Uint8Array): Promise<Break> {
+  async #holeBefore(sequence: number, index: number, reader: RecordReader): Promise<Break> {
     const seam = this.#seam ?? { index, offset: 0 };
-    const behind = new Behind();
-    behind.note(bytes, this.#recovered);
     const reason = `the next log goes on with sequence number ${sequence}, this one ends with ${this.#last}`;
-    return { ...seam, reason, behind: await this.#lookBehind(index, reader, behind) };
+    return { ...seam, reason, behind: await this.#lookBehind(index, reader) };
   }
 
   /** Reads on from the reader's place, over everything broken, to the end of the last log. */
-  async #lookBehind(index: number, reader: RecordReader, behind: Behind = new Behind()): Promise<Behind> {
+  async #lookBehind(index: number, reader: RecordReader): Promise<Behind> {
+    const behind = new Behind();
     for (let at = index; at < this.#logs.length; at += 1) {
       const log = this.#logs[at] as LogFile;
       const records = at === index ? reader : new RecordReader(log.file, log.name);
@@ -272,15 +272,17 @@ class LogRecovery {
 
   /** Why the break is damage; `undefined`: a torn tail. */
   #damage(reason: string, { claim, batchSequence }: Behind): string | undefined {
-    const isOurs = this.#isOurs || (this.#isFirstRecord && claim > 0);
+    const isOurs = this.#isOurs === true || (this.#isFirstRecord && claim > 0);
     if (!isOurs) {
       if (batchSequence === undefined) return undefined;
       return `${reason}; a write batch with sequence number ${batchSequence} can still be read behind it`;
     }
     if (claim - 1 > this.#last) return `${reason}; ${this.#lost(claim)}`;
     // The manifest's number may be higher than what is in tables, if another program wrote it. Then this batch shows it.
-    const isUnseen = this.#recovered === undefined && batchSequence !== undefined && batchSequence < claim;
-    return isUnseen ? `${reason}; a write batch with sequence number ${batchSequence} behind it was durable` : undefined;
+    const isUnseen = batchSequence !== undefined && batchSequence < claim;
+    return isUnseen
+      ? `${reason}; a write batch with sequence number ${batchSequence} behind it was durable`
+      : undefined;
   }
 
   #lost(claim: number): string {

@@ -81,7 +81,7 @@ export class LogWriter {
    * @throws (rejects with) the file's IoError
    */
   async sync(): Promise<void> {
-    this.#assertSound();
+    this.#assertOpen();
     const bytes = this.#bytesWritten;
     if (bytes <= this.#bytesSynced) return;
     try {
@@ -89,6 +89,7 @@ export class LogWriter {
     } catch (error) {
       throw this.#break(error);
     }
+    this.#assertSound(); // another sync has failed meanwhile, and the kernel may have dropped what it could not write
     this.#bytesSynced = Math.max(this.#bytesSynced, bytes);
   }
 
@@ -122,11 +123,15 @@ export class LogWriter {
 
   #assertSound(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #assertOpen(): void {
+    this.#assertSound();
     if (this.#isClosed) throw new ClosedError('log');
   }
 
   #assertWritable(): void {
-    this.#assertSound();
+    this.#assertOpen();
     if (this.#isWriting) throw new Error('the log is being written to: wait for flushStaged'); // a bug of the caller
   }
 }

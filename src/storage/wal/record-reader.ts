@@ -141,7 +141,7 @@ export class RecordReader {
     if (type < FULL || type > LAST) return this.#stopBad(`${type} is no record type`);
     const from = at + HEADER_BYTES;
     const to = from + length;
-    if (readFixed32(chunk, at) !== maskCrc(crc32c(chunk, from, to, TYPE_CHECKSUMS[type] as number))) {
+    if (readFixed32(chunk, at) !== maskCrc(crc32c(chunk, from, to, TYPE_CHECKSUMS[type]))) {
       return this.#stopBad('a record does not match its checksum');
     }
 
@@ -234,7 +234,11 @@ export class RecordReader {
     this.#chunkEnd = 0; // while the buffer is neither the old chunk nor the new one
     const bytesRead = await this.#file.read(this.#chunk.subarray(0, length), start);
     if (bytesRead < length) {
-      throw new CorruptionError(this.#fileName, start + bytesRead, `the file ends here, ${this.#size} bytes were expected`);
+      throw new CorruptionError(
+        this.#fileName,
+        start + bytesRead,
+        `the file ends here, ${this.#size} bytes were expected`,
+      );
     }
     this.#chunkStart = start;
     this.#chunkEnd = start + length;
@@ -286,7 +290,7 @@ export class RecordReader {
     const end = this.#claimedEnd(place);
     if (end > blockEnd) return false;
     budget.bytes -= end - place;
-    const checksum = crc32c(this.#chunk, at + HEADER_BYTES, end - this.#chunkStart, TYPE_CHECKSUMS[type] as number);
+    const checksum = crc32c(this.#chunk, at + HEADER_BYTES, end - this.#chunkStart, TYPE_CHECKSUMS[type]);
     return readFixed32(this.#chunk, at) === maskCrc(checksum);
   }
 

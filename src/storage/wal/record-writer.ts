@@ -9,7 +9,9 @@ const STAGING_BYTES_KEPT_MAX = 1_048_576;
 const LOOP_COPY_BYTES_MAX = 32;
 
 /** Checksum of each type byte alone, by type: where the checksum of a fragment begins. */
-const TYPE_CHECKSUMS: readonly number[] = [0, FULL, FIRST, MIDDLE, LAST].map((type) => crc32c(Uint8Array.of(type), 0, 1));
+const TYPE_CHECKSUMS: readonly number[] = [0, FULL, FIRST, MIDDLE, LAST].map((type) =>
+  crc32c(Uint8Array.of(type), 0, 1),
+);
 
 /**
  * Frames records as `record-format.ts` says, into memory: no I/O. The same bytes as LevelDB's own writer, so that a
@@ -66,12 +68,13 @@ export class RecordWriter {
     const staging = this.#staging;
     const length = to - from;
     let at = this.#stagedBytes;
-    writeFixed32(staging, at, maskCrc(crc32c(bytes, from, to, TYPE_CHECKSUMS[type] as number)));
+    writeFixed32(staging, at, maskCrc(crc32c(bytes, from, to, TYPE_CHECKSUMS[type])));
     staging[at + 4] = length;
     staging[at + 5] = length >>> 8;
     staging[at + 6] = type;
     at += HEADER_BYTES;
-    if (length <= LOOP_COPY_BYTES_MAX) for (let index = from; index < to; index += 1) staging[at++] = bytes[index] as number;
+    if (length <= LOOP_COPY_BYTES_MAX)
+      for (let index = from; index < to; index += 1) staging[at++] = bytes[index] as number;
     else staging.set(bytes.subarray(from, to), at);
     this.#stagedBytes += HEADER_BYTES + length;
   }

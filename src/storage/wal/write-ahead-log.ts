@@ -43,6 +43,9 @@ export class WriteAheadLog {
   #appendedSequence: number;
   /** What the newest mark in the active log says; -1: it has none yet. */
   #markedSequence = -1;
+  #syncsRunning = 0;
+  /** Logs with a lower number may go. */
+  #obsoleteBelow = 0;
   bytesWritten = 0;
   syncs = 0;
 
@@ -167,14 +170,19 @@ export class WriteAheadLog {
   async sync(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     const upTo = this.#appendedSequence;
+    // The list as it is now: a rotation while we wait must not slip a dirty log past us.
+    const dirty = [...this.#retired, this.#active].filter((log) => log.isDirty);
+    this.#syncsRunning += 1;
     try {
-      for (const log of this.#retired) if (log.isDirty) await log.sync();
-      await this.#active.sync();
+      for (const log of dirty) await log.sync();
     } catch (error) {
       throw this.#break(error);
+    } finally {
+      this.#syncsRunning -= 1;
     }
     this.syncs += 1;
-    this.#durableSequence = Math.max(this.#durableSequence, upTo);
+    this.noteDurable(upTo);
+    if (this.#syncsRunning === 0) await this.#removeObsolete();
   }
 
   /** What a flush has made durable in a table need not be synced here. */
@@ -182,9 +190,14 @@ export class WriteAheadLog {
     this.#durableSequence = Math.max(this.#durableSequence, sequence);
   }
 
-  /** Closes and removes the logs whose memtables are in tables now. */
+  /** Closes and removes the logs whose memtables are in tables now; not in the middle of a sync of theirs. */
   async removeBelow(fileNumber: number): Promise<void> {
-    while ((this.#retired[0]?.fileNumber ?? Infinity) < fileNumber) {
+    this.#obsoleteBelow = Math.max(this.#obsoleteBelow, fileNumber);
+    if (this.#syncsRunning === 0) await this.#removeObsolete();
+  }
+
+  async #removeObsolete(): Promise<void> {
+    while ((this.#retired[0]?.fileNumber ?? Infinity) < this.#obsoleteBelow) {
       const log = this.#retired.shift() as LogWriter;
       await log.close().catch(() => undefined); // its content is durable elsewhere
       await this.#fileSystem.remove(pathOf(this.#directory, logName(log.fileNumber))).catch(() => undefined);

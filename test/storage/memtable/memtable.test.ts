@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { InvalidArgumentError, OutOfRangeError, ReadOnlyError } from '../../../src/errors.ts';
 import { Memtable } from '../../../src/storage/memtable/memtable.ts';
 import { KIND_DELETE, KIND_SET, SEQUENCE_MAX } from '../../../src/storage/read/internal-iterator.ts';
-import { add, collectBackwards, collectForwards, entryAt, entryOrd, type ModelEntry } from './model.ts';
+import { add, collectBackwards, collectForwards, entryAt, entryOrd, expectSame, type ModelEntry } from './model.ts';
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 const set = (key: Uint8Array, sequence: number, value: Uint8Array = text('v')): ModelEntry => ({
@@ -206,6 +206,17 @@ describe('Memtable', () => {
     expect(collectBackwards(table)).toEqual(entries.toSorted(entryOrd).toReversed());
   });
 
+  it('refuses an entry when the new leaf fits but not the new root above it', () => {
+    const table = Memtable.create(4096);
+    for (let at = 0; at < 62; at += 1) add(table, set(text(String.fromCharCode(33 + at)), at + 1, text('')));
+    const before = collectForwards(table);
+    const room = 4096 - table.bytesUsed;
+    expect(() => add(table, set(text('~'), 63, new Uint8Array(room - 800)))).toThrow(RangeError);
+    expectSame(collectForwards(table), before);
+    add(table, set(text('~'), 63, new Uint8Array(room - 1024 - 20)));
+    expect(collectForwards(table)).toHaveLength(63);
+  });
+
   it('has room for what it said it had', () => {
     const group = fc.record({
       count: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.integer({ min: 1, max: 200 })),
@@ -267,8 +278,8 @@ describe('Memtable', () => {
       expect(attached.entryCount).toBe(3_000);
       expect(attached.bytesUsed).toBe(table.bytesUsed);
       expect(attached.capacityBytes).toBe(1 << 20);
-      expect(collectForwards(attached)).toEqual(collectForwards(table));
-      expect(collectBackwards(attached)).toEqual(collectBackwards(table));
+      expectSame(collectForwards(attached), collectForwards(table));
+      expectSame(collectBackwards(attached), collectBackwards(table));
       expect(attached.find(numberKey(17), 0, 16, SEQUENCE_MAX)).toBe(table.find(numberKey(17), 0, 16, SEQUENCE_MAX));
     });
 

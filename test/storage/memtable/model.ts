@@ -1,4 +1,5 @@
 /** A sorted array that a memtable is compared with. */
+import { expect } from 'vitest';
 import type { Memtable } from '../../../src/storage/memtable/memtable.ts';
 import type { EntryKind, InternalIterator } from '../../../src/storage/read/internal-iterator.ts';
 
@@ -12,6 +13,22 @@ export interface ModelEntry {
 /** User key ascending bytewise, then sequence descending. */
 export function entryOrd(a: Pick<ModelEntry, 'key' | 'sequence'>, b: Pick<ModelEntry, 'key' | 'sequence'>): number {
   return Buffer.compare(a.key, b.key) || b.sequence - a.sequence;
+}
+
+/** First entry at or after (key, sequence) of a sorted array. */
+export function firstFrom(
+  sorted: readonly ModelEntry[],
+  target: Pick<ModelEntry, 'key' | 'sequence'>,
+): ModelEntry | undefined {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const entry = sorted[middle];
+    if (entry !== undefined && entryOrd(entry, target) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return sorted[low];
 }
 
 export function add(table: Memtable, { key, sequence, kind, value }: ModelEntry): void {
@@ -62,4 +79,20 @@ export function collectBackwards(table: Memtable): ModelEntry[] {
     void iterator.previous();
   }
   return entries;
+}
+
+function isSame(a: ModelEntry | undefined, b: ModelEntry | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return entryOrd(a, b) === 0 && a.kind === b.kind && Buffer.compare(a.value, b.value) === 0;
+}
+
+/** `toEqual` for entries, many times as fast: the matcher itself is only called to explain a difference. */
+export function expectSame(
+  actual: readonly (ModelEntry | undefined)[],
+  expected: readonly (ModelEntry | undefined)[],
+): void {
+  const at = expected.findIndex((entry, index) => !isSame(actual[index], entry));
+  if (at !== -1) expect(actual[at], `entry ${at}`).toEqual(expected[at]);
+  expect(at).toBe(-1);
+  expect(actual).toHaveLength(expected.length);
 }

@@ -1,0 +1,331 @@
+/**
+ * Opening a database, step by step; each step may refuse, and until the last but one nothing in the directory is changed.
+ *
+ *   1  the directory is there, and is one                      4  every table and log that the MANIFEST relies on exists
+ *   2  the lock is ours                                        5  logs are replayed; full memtables become level-0 tables
+ *   3  CURRENT names a MANIFEST; it is replayed                6  a new log, a new MANIFEST that says it all, CURRENT
+ *                                                              7  files that nothing names any more are removed
+ *
+ * What a log held is written again into tables, and synced, before anything is built upon it: after a crash nobody knows
+ * whether what can be read from a file is also on the disk (rule R3).
+ */
+import * as E from 'fp-ts/lib/Either.js';
+import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
+import { AlreadyExistsError, CorruptionError, type EngineError, IoError, NotADatabaseError } from '../errors.ts';
+import { BatchReader } from './codec/write-batch.ts';
+import { CURRENT, LOST_DIRECTORY, logName, oldTableName, parseFileName, pathOf, tableName, tableNames } from './file-names.ts';
+import type { TableJobExecutor } from './compaction/executor.ts';
+import { tableOptionsFor } from './compaction/table-options.ts';
+import { attempt } from './file-system/attempt.ts';
+import type { DirectoryLock, FileSystem } from './file-system/file-system.ts';
+import { readCurrent } from './manifest/current-file.ts';
+import { type ManifestState, readManifest } from './manifest/read-manifest.ts';
+import { LEVELS, type TableMeta } from './manifest/table-meta.ts';
+import { VersionSet } from './manifest/version-set.ts';
+import { Version } from './manifest/version.ts';
+import { Memtable } from './memtable/memtable.ts';
+import type { EngineOptions } from './options.ts';
+import type { Step } from './read/internal-iterator.ts';
+import { BlockCache } from './table/block-cache.ts';
+import { TableCache } from './table/table-cache.ts';
+import { Tree, type WaitingMemtable } from './tree.ts';
+import { type LogFile, recoverLogs, type RecoveryReport, type RecoverySink } from './wal/log-recovery.ts';
+import { WriteAheadLog } from './wal/write-ahead-log.ts';
+
+export interface OpenPorts {
+  readonly fileSystem: FileSystem;
+  readonly executor: TableJobExecutor;
+  /** Who opens: goes into the error of whoever tries next. */
+  readonly pid: number;
+  readonly now: Date;
+  /** Lets the event loop have a turn, in a long replay. */
+  readonly yieldTurn: () => Promise<void>;
+}
+
+export interface OpenedTree {
+  /** The directory's one absolute name. */
+  readonly location: string;
+  readonly tree: Tree;
+  /** `undefined` when opened for reading only. */
+  readonly log: WriteAheadLog | undefined;
+  readonly lock: DirectoryLock | undefined;
+  readonly recovery: RecoveryReport;
+}
+
+/** Entries replayed between two turns of the event loop. */
+const ENTRIES_PER_TURN = 4096;
+
+export function openTree(
+  directory: string,
+  options: EngineOptions,
+  ports: OpenPorts,
+): TaskEither<EngineError, OpenedTree> {
+  return attempt(async () => {
+    const { fileSystem } = ports;
+    const location = await findDirectory(fileSystem, directory, options);
+    const holder = { pid: ports.pid, since: ports.now };
+    const lock = options.readOnly ? undefined : await fileSystem.lock(location, holder);
+    try {
+      return { location, lock, ...(await new Opening(location, options, ports).run()) };
+    } catch (error) {
+      await lock?.release();
+      throw error;
+    }
+  });
+}
+
+async function findDirectory(fileSystem: FileSystem, directory: string, options: EngineOptions): Promise<string> {
+  const kind = await fileSystem.stat(directory).then(
+    (stat) => stat.kind,
+    (error: unknown) => {
+      if (error instanceof IoError && error.systemCode === 'ENOENT') return undefined;
+      if (error instanceof IoError && error.systemCode === 'ENOTDIR') return 'other';
+      throw error;
+    },
+  );
+  if (kind === undefined) {
+    if (options.readOnly || !options.createIfMissing) {
+      throw new NotADatabaseError(directory, 'there is nothing of that name. Set createIfMissing to make one.');
+    }
+    await fileSystem.makeDirectory(directory);
+  } else if (kind !== 'directory') {
+    throw new NotADatabaseError(directory, 'it is not a directory. Give the path of a directory.');
+  }
+  return fileSystem.realPath(directory);
+}
+
+const NEW_DATABASE: ManifestState = {
+  version: Version.empty,
+  nextFileNumber: 1,
+  lastSequence: 0,
+  logNumber: 0,
+  previousLogNumber: 0,
+  compactionPointers: [],
+};
+
+/** One opening: the directory's listing and what was found so far, shared by the steps. */
+class Opening {
+  readonly #location: string;
+  readonly #options: EngineOptions;
+  readonly #ports: OpenPorts;
+  readonly #fileSystem: FileSystem;
+  #names: readonly string[] = [];
+
+  constructor(location: string, options: EngineOptions, ports: OpenPorts) {
+    this.#location = location;
+    this.#options = options;
+    this.#ports = ports;
+    this.#fileSystem = ports.fileSystem;
+  }
+
+  async run(): Promise<Omit<OpenedTree, 'location' | 'lock'>> {
+    const state = await this.#readState();
+    this.#names = await this.#fileSystem.list(this.#location);
+    if (state !== undefined) this.#checkFiles(state);
+    else await this.#checkNoFiles();
+    return this.#replay(state ?? NEW_DATABASE);
+  }
+
+  async #readState(): Promise<ManifestState | undefined> {
+    const manifestNumber = await readCurrent(this.#fileSystem, this.#location);
+    if (manifestNumber === undefined) return undefined;
+    if (this.#options.errorIfExists) throw new AlreadyExistsError(this.#location);
+    return readManifest(this.#fileSystem, this.#location, manifestNumber);
+  }
+
+  /** Without CURRENT, only what an interrupted creation leaves behind may be here. */
+  async #checkNoFiles(): Promise<void> {
+    const { createIfMissing, readOnly } = this.#options;
+    for (const name of this.#names) {
+      const kind = parseFileName(name)?.kind;
+      if (kind !== 'table' && kind !== 'log') continue;
+      // An empty log is what a creation that was cut short leaves behind: nothing is logged before CURRENT is there.
+      const isData = kind === 'table' || (await this.#fileSystem.stat(pathOf(this.#location, name))).size > 0;
+      if (isData) throw new CorruptionError(CURRENT, 0, `it is missing, and there is ${name}`);
+    }
+    if (readOnly || !createIfMissing) {
+      throw new NotADatabaseError(this.#location, 'there is no CURRENT file in it. Set createIfMissing to make one.');
+    }
+  }
+
+  #checkFiles(state: ManifestState): void {
+    const present = new Set(this.#names);
+    for (const { fileNumber } of state.version.levels.flat()) {
+      if (present.has(tableName(fileNumber)) || present.has(oldTableName(fileNumber))) continue;
+      throw new CorruptionError(tableName(fileNumber), 0, 'the MANIFEST names it, and it is missing');
+    }
+    // A log exists before a MANIFEST names it and until one names a later one. Without it, the MANIFEST has lost its end.
+    const { logNumber } = state;
+    if (logNumber !== 0 && !present.has(logName(logNumber))) {
+      throw new CorruptionError(logName(logNumber), 0, 'the MANIFEST names it, and it is missing');
+    }
+  }
+
+  async #openLogs(state: ManifestState): Promise<LogFile[]> {
+    const numbers = this.#names
+      .map(parseFileName)
+      .filter((name) => name?.kind === 'log')
+      .map((name) => name?.fileNumber ?? 0)
+      .filter((number) => number >= state.logNumber || number === state.previousLogNumber)
+      .sort((a, b) => a - b);
+    const logs: LogFile[] = [];
+    try {
+      for (const number of numbers) {
+        const name = logName(number);
+        logs.push({ number, name, file: await this.#fileSystem.openForRead(pathOf(this.#location, name)) });
+      }
+    } catch (error) {
+      await closeAll(logs);
+      throw error;
+    }
+    return logs;
+  }
+
+  async #replay(state: ManifestState): Promise<Omit<OpenedTree, 'location' | 'lock'>> {
+    const { memtableBytesMax, blockCacheBytesMax, openTablesMax, manifestBytesMax, salvage } = this.#options;
+    const floor = 1 + Math.max(0, ...this.#names.map((name) => parseFileName(name)?.fileNumber ?? 0));
+    const versions = new VersionSet(this.#fileSystem, this.#location, state, floor, manifestBytesMax);
+    const replayed = new ReplayedMemtables(memtableBytesMax, this.#ports.yieldTurn, (memtable) =>
+      this.#options.readOnly ? undefined : this.#spill(memtable, versions),
+    );
+    const logs = await this.#openLogs(state);
+    let recovery: RecoveryReport;
+    try {
+      const report = await recoverLogs(logs, state.lastSequence, replayed, { salvage })();
+      if (E.isLeft(report)) throw report.left;
+      recovery = report.right;
+    } finally {
+      await closeAll(logs);
+    }
+    versions.lastSequence = recovery.lastSequence;
+
+    const { fileSystem, location: directory } = { fileSystem: this.#fileSystem, location: this.#location };
+    const blockCache = new BlockCache(blockCacheBytesMax);
+    const tables = new TableCache(fileSystem, directory, openTablesMax, blockCache, tableNames);
+    const parts = { fileSystem, directory, options: this.#options, versions, tables, blockCache };
+    if (this.#options.readOnly) {
+      const waiting = replayed.all().map(
+        (memtable): WaitingMemtable => ({ memtable, nextLogNumber: 0, lastSequence: recovery.lastSequence }),
+      );
+      return { tree: new Tree({ ...parts, waiting }), log: undefined, recovery };
+    }
+
+    await replayed.finish();
+    const log = await WriteAheadLog.begin(
+      fileSystem,
+      directory,
+      () => versions.allocateFileNumber(),
+      recovery.lastSequence,
+    );
+    try {
+      const newTables = replayed.spilled.map((table) => ({ level: 0, table }));
+      await versions.commit({ newTables, logNumber: log.activeNumber, lastSequence: recovery.lastSequence });
+      await this.#clean(versions, log.activeNumber, recovery);
+    } catch (error) {
+      await log.close().catch(() => undefined);
+      await versions.close().catch(() => undefined);
+      throw error;
+    }
+    return { tree: new Tree({ ...parts, waiting: [] }), log, recovery };
+  }
+
+  async #spill(memtable: Memtable, versions: VersionSet): Promise<TableMeta | undefined> {
+    const output = await this.#ports.executor.run(
+      {
+        type: 'flush',
+        jobId: 0,
+        directory: this.#location,
+        memtable: memtable.buffer,
+        bytes: memtable.bytesUsed,
+        tableOptions: tableOptionsFor(this.#options, 0, LEVELS - 1),
+        snapshots: [],
+      },
+      () => versions.allocateFileNumber(),
+    );
+    return output.tables[0];
+  }
+
+  /** Removes what the new MANIFEST does not name; keeps what was damaged, in `lost/`. */
+  async #clean(versions: VersionSet, logNumber: number, recovery: RecoveryReport): Promise<void> {
+    if (recovery.torn?.corruption !== undefined) {
+      const lost = pathOf(this.#location, LOST_DIRECTORY);
+      await this.#fileSystem.makeDirectory(lost);
+      for (const name of [recovery.torn.file, ...recovery.torn.laterLogsDropped]) {
+        await this.#fileSystem.rename(pathOf(this.#location, name), pathOf(lost, name));
+      }
+      await this.#fileSystem.syncDirectory(lost);
+    }
+    const live = versions.liveTables();
+    for (const name of this.#names) {
+      const parsed = parseFileName(name);
+      if (parsed === undefined) continue;
+      const { kind, fileNumber } = parsed;
+      const isNeeded =
+        (kind === 'table' && live.has(fileNumber)) ||
+        (kind === 'log' && fileNumber >= logNumber) ||
+        (kind === 'manifest' && fileNumber === versions.manifestNumber);
+      // A file that cannot be removed is in nobody's way; the next open tries again.
+      if (!isNeeded) await this.#fileSystem.remove(pathOf(this.#location, name)).catch(() => undefined);
+    }
+  }
+}
+
+async function closeAll(logs: readonly LogFile[]): Promise<void> {
+  for (const { file } of logs) await file.close();
+}
+
+/** Takes recovered batches into memtables; hands full ones over to become tables. */
+class ReplayedMemtables implements RecoverySink {
+  readonly spilled: TableMeta[] = [];
+  readonly #bytesMax: number;
+  readonly #yieldTurn: () => Promise<void>;
+  readonly #spill: (memtable: Memtable) => Promise<TableMeta | undefined> | undefined;
+  readonly #kept: Memtable[] = [];
+  readonly #reader = new BatchReader();
+  #memtable: Memtable;
+  #sinceTurn = 0;
+
+  constructor(
+    bytesMax: number,
+    yieldTurn: () => Promise<void>,
+    spill: (memtable: Memtable) => Promise<TableMeta | undefined> | undefined,
+  ) {
+    this.#bytesMax = bytesMax;
+    this.#yieldTurn = yieldTurn;
+    this.#spill = spill;
+    this.#memtable = Memtable.create(bytesMax);
+  }
+
+  batch(bytes: Uint8Array, start: number, end: number, _sequence: number, count: number): Step {
+    if (this.#memtable.hasRoomFor(count, end - start)) return this.#insert(bytes, start, end, count);
+    return this.finish(Memtable.capacityFor(count, end - start)).then(() => this.#insert(bytes, start, end, count));
+  }
+
+  /** Hands the memtable over and begins the next one. */
+  async finish(capacityBytes = 0): Promise<void> {
+    const full = this.#memtable;
+    this.#memtable = Memtable.create(Math.max(this.#bytesMax, capacityBytes));
+    if (full.entryCount === 0) return;
+    const table = await this.#spill(full);
+    if (table === undefined) this.#kept.push(full);
+    else this.spilled.push(table);
+  }
+
+  /** For a reader that may write nothing: all of it, oldest first. */
+  all(): readonly Memtable[] {
+    return [...this.#kept, this.#memtable];
+  }
+
+  #insert(bytes: Uint8Array, start: number, end: number, count: number): Step {
+    const reader = this.#reader;
+    reader.reset(bytes, start, end);
+    while (reader.next()) {
+      const { sequence, kind, keyStart, keyEnd, valueStart, valueEnd } = reader;
+      this.#memtable.add(sequence, kind, bytes, keyStart, keyEnd, valueStart, valueEnd);
+    }
+    this.#sinceTurn += count;
+    if (this.#sinceTurn < ENTRIES_PER_TURN) return undefined;
+    this.#sinceTurn = 0;
+    return this.#yieldTurn();
+  }
+}

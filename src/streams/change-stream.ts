@@ -1,0 +1,126 @@
+/**
+ * Changes as they are committed, live: each subscriber has a bounded buffer of its own, and never holds the writers back.
+ *
+ * A group is copied out of the pipeline's buffer once, however many listen, and only if anybody does.
+ */
+import type { Observable, Subscription } from 'rxjs';
+import { AbortedError, BufferOverflowError } from '../errors.ts';
+import type { SequenceNumber } from '../model.ts';
+import { BatchReader } from '../storage/codec/write-batch.ts';
+import { copyOut } from '../storage/read/copy-out.ts';
+import { KIND_DELETE } from '../storage/read/internal-iterator.ts';
+import type { PageSource } from './stream.ts';
+import type { CommittedGroup } from './write-stream.ts';
+
+interface ChangePlace {
+  readonly key: Uint8Array;
+  readonly sequence: SequenceNumber;
+  /** Position in its batch, from 0; `batchSize` operations were committed together. */
+  readonly batchIndex: number;
+  readonly batchSize: number;
+}
+
+/** A key has a new value. */
+export interface SetChange extends ChangePlace {
+  readonly type: 'set';
+  readonly value: Uint8Array;
+}
+
+/** A key was deleted. */
+export interface DeleteChange extends ChangePlace {
+  readonly type: 'delete';
+}
+
+export type Change = SetChange | DeleteChange;
+
+export interface ChangesOptions {
+  /** Where to begin: with what is committed from now on. */
+  readonly from: 'now';
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A subscriber that falls behind this far gets a `BufferOverflowError`. */
+const WAITING_CHANGES_MAX = 65_536;
+
+/** The changes of a committed group, copied out. */
+export function changesOf({ encoded: { bytes, bounds } }: CommittedGroup): Change[] {
+  const changes: Change[] = [];
+  const reader = new BatchReader();
+  for (let batch = 1; batch < bounds.length; batch += 1) {
+    reader.reset(bytes, bounds[batch - 1] as number, bounds[batch] as number);
+    for (let batchIndex = 0; reader.next(); batchIndex += 1) {
+      const { sequence, count: batchSize, kind } = reader;
+      const key = copyOut(bytes, reader.keyStart, reader.keyEnd);
+      const place = { key, sequence, batchIndex, batchSize };
+      if (kind === KIND_DELETE) changes.push({ type: 'delete', ...place });
+      else changes.push({ type: 'set', ...place, value: copyOut(bytes, reader.valueStart, reader.valueEnd) });
+    }
+  }
+  return changes;
+}
+
+/** One subscriber: what has been committed and not yet pulled. Completes when the store closes. */
+export class LiveChanges implements PageSource<Change> {
+  readonly #signal: AbortSignal | undefined;
+  readonly #subscription: Subscription;
+  #waiting: Change[] = [];
+  #failure: Error | undefined;
+  #isComplete = false;
+  #wake: (() => void) | undefined;
+
+  constructor(changes$: Observable<readonly Change[]>, signal: AbortSignal | undefined) {
+    this.#signal = signal;
+    this.#subscription = changes$.subscribe({
+      next: (changes) => this.#take(changes),
+      complete: () => {
+        this.#isComplete = true;
+        this.#wake?.();
+      },
+    });
+    signal?.addEventListener('abort', this.#abort);
+    if (signal?.aborted === true) this.#abort();
+  }
+
+  pull(): readonly Change[] | Promise<readonly Change[]> {
+    if (this.#waiting.length > 0) {
+      const page = this.#waiting;
+      this.#waiting = [];
+      return page;
+    }
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#isComplete) return [];
+    return new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    }).then(() => {
+      this.#wake = undefined;
+      return this.pull();
+    });
+  }
+
+  close(): void {
+    this.#subscription.unsubscribe();
+    this.#signal?.removeEventListener('abort', this.#abort);
+    this.#isComplete = true;
+    this.#wake?.();
+  }
+
+  #take(changes: readonly Change[]): void {
+    if (this.#waiting.length + changes.length > WAITING_CHANGES_MAX && this.#waiting.length > 0) {
+      this.#fail(new BufferOverflowError(WAITING_CHANGES_MAX));
+      return;
+    }
+    for (const change of changes) this.#waiting.push(change);
+    this.#wake?.();
+  }
+
+  readonly #abort = (): void => {
+    this.#waiting = [];
+    this.#fail(new AbortedError('the change stream', { cause: this.#signal?.reason }));
+  };
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#subscription.unsubscribe();
+    this.#wake?.();
+  }
+}

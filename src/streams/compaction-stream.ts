@@ -1,0 +1,178 @@
+/**
+ * Keeps the tree in shape:
+ *
+ *   version changed ──> picker (pure) ──> move down as it is, or merge in the worker ──> manifest edit ──> ask again
+ *
+ * One compaction at a time. It is asked for after each change of the version, and by `store.compact`. One that fails is
+ * not installed, and tried again after a back-off; the tree stays as it was.
+ */
+import { from, merge, type Observable, type ObservableInput, Subject, timer } from 'rxjs';
+import { mergeCompact } from '../operators/merge-compact.ts';
+import {
+  type Compaction,
+  editOf,
+  GRANDPARENT_TABLES_MAX,
+  isTrivialMove,
+  pickCompaction,
+} from '../storage/compaction/picker.ts';
+import type { TableJobExecutor } from '../storage/compaction/executor.ts';
+import type { CompactionJob } from '../storage/compaction/table-job.ts';
+import { tableOptionsFor } from '../storage/compaction/table-options.ts';
+import { LEVELS, rangeOf, type TableMeta, totalBytes, type UserKeyRange } from '../storage/manifest/table-meta.ts';
+import type { Version } from '../storage/manifest/version.ts';
+import type { Tree } from '../storage/tree.ts';
+import { backOffMs } from './back-off.ts';
+import type { EngineEvent } from './engine-events.ts';
+import type { Health } from './health.ts';
+import type { JobCounters } from './job-counters.ts';
+import { ManualCompaction } from './manual-compaction.ts';
+import { now } from './turn.ts';
+
+export interface CompactionParts {
+  readonly tree: Tree;
+  readonly executor: TableJobExecutor;
+  readonly health: Health;
+  readonly events: Subject<EngineEvent>;
+  readonly counters: JobCounters;
+  /** Told after each compaction: the version has changed. */
+  readonly onInstalled: () => void;
+}
+
+/** What a running compaction is called by, and what it does. */
+interface Job {
+  readonly jobId: number;
+  readonly compaction: Compaction;
+}
+
+export class CompactionStream {
+  readonly #parts: CompactionParts;
+  readonly #asked$ = new Subject<void>();
+  /** Callers' compactions, worked off one after the other, before the picker's own. */
+  readonly #manual: ManualCompaction[] = [];
+  #running: number | undefined;
+  #failures = 0;
+  #isStopped = false;
+
+  constructor(parts: CompactionParts) {
+    this.#parts = parts;
+  }
+
+  /** Subscribed to once, for the life of the store. */
+  run(versionChanged$: Observable<unknown>): Observable<void> {
+    return merge(versionChanged$, this.#asked$).pipe(
+      mergeCompact<unknown, Job, void>({
+        pick: () => this.#pick(),
+        compact: (job) => from(this.#compact(job)),
+        onFailure: (error) => this.#backOff(error),
+      }),
+    );
+  }
+
+  /** Compacts a range of user keys down to the deepest level that has any of it. */
+  compactRange(range: UserKeyRange): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const finish = (error?: unknown): void => {
+        if (error === undefined) resolve();
+        else reject(error instanceof Error ? error : new Error(String(error)));
+      };
+      this.#manual.push(new ManualCompaction(this.#parts.tree.versions.current, range, finish));
+      this.#asked$.next();
+    });
+  }
+
+  /** Stops the running job at its next pause; callers who wait for a compaction get the error. */
+  stop(error: Error): void {
+    this.#isStopped = true;
+    if (this.#running !== undefined) this.#parts.executor.callOff(this.#running);
+    for (const manual of this.#manual.splice(0)) manual.finish(error);
+  }
+
+  #pick(): Job | undefined {
+    if (this.#isStopped) return undefined;
+    const { tree, counters } = this.#parts;
+    const version = tree.versions.current;
+    for (let manual = this.#manual[0]; manual !== undefined; manual = this.#manual[0]) {
+      const piece = manual.next(version, tree.options);
+      if (piece !== undefined) return { jobId: counters.nextJobId(), compaction: piece };
+      this.#manual.shift();
+      manual.finish();
+    }
+    const tombstonesUpTo = tree.snapshots.oldest ?? tree.visibleSequence;
+    const compaction = pickCompaction(version, tree.versions.compactionPointers, tree.options, tombstonesUpTo);
+    return compaction === undefined ? undefined : { jobId: counters.nextJobId(), compaction };
+  }
+
+  async #compact({ jobId, compaction }: Job): Promise<void> {
+    const { tree, events, counters, health, onInstalled } = this.#parts;
+    const { reason, level, inputs, overlaps } = compaction;
+    const started = now();
+    const isMove = isTrivialMove(compaction, tree.options);
+    const inputBytes = totalBytes(inputs) + totalBytes(overlaps);
+    const inputTables = inputs.length + overlaps.length;
+    events.next({ type: 'compactionBegin', jobId, reason, level, inputTables, inputBytes, isTrivialMove: isMove });
+    const result = { outputTables: 0, bytesWritten: 0, entriesDropped: 0 };
+    let failure: unknown;
+    this.#running = jobId;
+    try {
+      let outputs: readonly TableMeta[] = inputs;
+      if (isMove) {
+        counters.trivialMoves += 1;
+      } else {
+        const version = tree.versions.current;
+        const output = await this.#parts.executor.run(compactionJob(jobId, compaction, version, tree), () =>
+          tree.versions.allocateFileNumber(),
+        );
+        outputs = output.tables;
+        counters.compacted(inputBytes, output.bytesWritten);
+        result.bytesWritten = output.bytesWritten;
+        result.entriesDropped = output.entriesDropped;
+      }
+      await tree.install(editOf(compaction, outputs));
+      result.outputTables = outputs.length;
+    } catch (error) {
+      failure = error;
+      throw error;
+    } finally {
+      this.#running = undefined;
+      events.next({ type: 'compactionEnd', jobId, ...result, durationMs: now() - started, error: failure });
+    }
+    this.#failures = 0;
+    health.backgroundSucceeded('compaction');
+    onInstalled();
+  }
+
+  #backOff(error: unknown): ObservableInput<unknown> {
+    const { health, events, onInstalled } = this.#parts;
+    const retryInMs = backOffMs(this.#failures);
+    this.#failures += 1;
+    health.backgroundFailed('compaction', error);
+    events.next({ type: 'backgroundError', during: 'compaction', error, retryInMs });
+    // Whoever asked for it hears of it; the picker's own compactions are tried again.
+    this.#manual.shift()?.finish(error);
+    onInstalled(); // whoever is stalled behind it is refused now
+    return timer(retryInMs);
+  }
+}
+
+function compactionJob(jobId: number, compaction: Compaction, version: Version, tree: Tree): CompactionJob {
+  const { level, inputs, overlaps, grandparents } = compaction;
+  const outputLevel = level + 1;
+  const { tableBytesMax } = tree.options;
+  const range = rangeOf([...inputs, ...overlaps]);
+  const runs = level === 0 ? inputs.map((table) => [table]) : [inputs];
+  const deeper = Array.from({ length: LEVELS - 1 - outputLevel }, (_, index) =>
+    version.overlapping(outputLevel + 1 + index, range).map(({ smallest, largest }) => ({ smallest, largest })),
+  );
+  return {
+    type: 'compaction',
+    jobId,
+    directory: tree.directory,
+    tableOptions: tableOptionsFor(tree.options, outputLevel, Math.max(outputLevel, version.deepestLevel)),
+    snapshots: tree.snapshots.sequences(),
+    runs: overlaps.length > 0 ? [...runs, overlaps] : runs,
+    grandparents,
+    deeper: deeper.filter((tables) => tables.length > 0),
+    tableBytesMax,
+    grandparentBytesMax: GRANDPARENT_TABLES_MAX * tableBytesMax,
+  };
+}

@@ -1,0 +1,181 @@
+/**
+ * The engine: which stream feeds which. Everything is made here and ends here; the public `Store` is a face on it.
+ *
+ *      writes$ ──> writePipeline ──> committed$ ──> change streams
+ *                     │ rotate
+ *                     v
+ *                  FlushStream ──> versionChanged$ ──> CompactionStream ──┐
+ *                                        ^                                │
+ *                                        └────────────────────────────────┘
+ */
+import { Subject, Subscription } from 'rxjs';
+import { ClosedError } from '../errors.ts';
+import type { Commit } from '../model.ts';
+import type { TableJobExecutor } from '../storage/compaction/executor.ts';
+import type { DirectoryLock } from '../storage/file-system/file-system.ts';
+import type { UserKeyRange } from '../storage/manifest/table-meta.ts';
+import type { OpenedTree } from '../storage/open-tree.ts';
+import type { Tree } from '../storage/tree.ts';
+import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
+import { type Change, changesOf } from './change-stream.ts';
+import { CompactionStream } from './compaction-stream.ts';
+import type { EngineEvent } from './engine-events.ts';
+import { FlushStream } from './flush-stream.ts';
+import { Health } from './health.ts';
+import { JobCounters } from './job-counters.ts';
+import { LogKeeper } from './log-keeper.ts';
+import { Reader } from './read-stream.ts';
+import { Stall } from './stall.ts';
+import { Write } from './write.ts';
+import { type CommittedGroup, WriteCounters, writePipeline } from './write-stream.ts';
+
+export class Engine {
+  readonly location: string;
+  readonly tree: Tree;
+  readonly log: WriteAheadLog | undefined;
+  readonly health: Health;
+  readonly reader: Reader;
+  readonly stall: Stall;
+  readonly events$: Subject<EngineEvent>;
+  readonly changes$: Subject<readonly Change[]> = new Subject();
+  readonly writeCounters: WriteCounters = new WriteCounters();
+  readonly jobCounters: JobCounters = new JobCounters();
+  readonly #executor: TableJobExecutor;
+  readonly #lock: DirectoryLock | undefined;
+  readonly #writes$ = new Subject<Write>();
+  readonly #closing = new AbortController();
+  readonly #running = new Subscription();
+  readonly #versionChanged$ = new Subject<void>();
+  #flushes: FlushStream | undefined;
+  #compactions: CompactionStream | undefined;
+  #keeper: LogKeeper | undefined;
+  #drained: Promise<void> = Promise.resolve();
+  #closed: Promise<void> | undefined;
+  #isDraining = false;
+
+  constructor(opened: OpenedTree, executor: TableJobExecutor, events$: Subject<EngineEvent>) {
+    this.location = opened.location;
+    this.tree = opened.tree;
+    this.log = opened.log;
+    this.#lock = opened.lock;
+    this.#executor = executor;
+    this.events$ = events$;
+    this.health = new Health(opened.log === undefined);
+    this.reader = new Reader(this.tree, this.health);
+    this.stall = new Stall(this.tree, this.health, events$);
+    if (opened.log !== undefined) this.#start(opened.log);
+  }
+
+  #start(log: WriteAheadLog): void {
+    const { tree, health, stall, events$: events } = this;
+    const executor = this.#executor;
+    const onInstalled = (): void => {
+      this.#versionChanged$.next();
+      stall.reconsider();
+    };
+    const flushes = new FlushStream({ tree, log, executor, events, counters: this.jobCounters, onInstalled, health, closing: this.#closing.signal });
+    const compactions = new CompactionStream({ tree, executor, health, events, counters: this.jobCounters, onInstalled });
+    const keeper = new LogKeeper({
+      tree,
+      log,
+      health,
+      stall,
+      flushes,
+      events,
+      barrier: () => this.#barrier(),
+      closing: this.#closing.signal,
+    });
+    this.#flushes = flushes;
+    this.#compactions = compactions;
+    this.#keeper = keeper;
+
+    const committed$ = new Subject<CommittedGroup>();
+    this.#running.add(
+      committed$.subscribe((group) => {
+        if (this.changes$.observed) this.changes$.next(changesOf(group));
+      }),
+    );
+    this.#running.add(flushes.run().subscribe({ error: () => undefined })); // it ends so only while the store closes
+    this.#running.add(compactions.run(this.#versionChanged$).subscribe());
+    const pipeline = { tree, log, keeper, stall, health, committed$, counters: this.writeCounters };
+    this.#drained = new Promise((resolve, reject) => {
+      writePipeline(this.#writes$, pipeline).subscribe({ complete: resolve, error: reject });
+    });
+    this.#drained.catch((error: unknown) => health.logFailed(error)); // a bug of ours: nothing is written any more
+    keeper.prepareNext();
+    this.#versionChanged$.next(); // the picker may find work in what was opened
+  }
+
+  /** Sends a write into the pipeline, or refuses it. */
+  submit(write: Write): void {
+    const refusal = this.health.refusalOfWrite();
+    if (refusal === undefined) this.#writes$.next(write);
+    else write.fail(refusal);
+  }
+
+  /** Resolves when everything acknowledged before the call is in tables. */
+  async flush(): Promise<void> {
+    const refusal = this.health.refusalOfWrite();
+    if (refusal !== undefined) throw refusal;
+    await this.#barrier();
+    await this.#flushes?.idle();
+  }
+
+  async compact(range: UserKeyRange): Promise<void> {
+    await this.flush();
+    await this.#compactions?.compactRange(range);
+  }
+
+  /** Through the pipeline, like a write, so that the memtable is changed between two groups and never within one. */
+  #barrier(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (this.#isDraining) return reject(new ClosedError('store'));
+      const sink = { succeed: (_commit: Commit) => resolve(), fail: reject };
+      this.#writes$.next(new Write([], 0, 'buffered', sink));
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /**
+   * New calls are refused at once. What was accepted is served; then what is in memory becomes a table, so that the next
+   * open has nothing to replay. If that fails, the log has it all.
+   */
+  async #close(): Promise<void> {
+    this.health.close();
+    this.reader.close();
+    this.stall.reconsider();
+    let failure: unknown;
+    try {
+      if (this.log !== undefined && this.#flushes !== undefined) {
+        await this.#shutDown(this.log, this.#flushes);
+      }
+    } catch (error) {
+      failure = error;
+    }
+    this.#running.unsubscribe();
+    this.changes$.complete();
+    await this.#executor.close();
+    await this.log?.close();
+    await this.tree.close();
+    await this.#lock?.release();
+    this.events$.complete();
+    if (failure !== undefined) throw failure;
+  }
+
+  async #shutDown(log: WriteAheadLog, flushes: FlushStream): Promise<void> {
+    if (!this.health.isLogBroken && this.tree.active.entryCount > 0) await this.#barrier();
+    this.#isDraining = true;
+    this.#writes$.complete();
+    await this.#drained;
+    this.#closing.abort();
+    await this.#keeper?.close();
+    this.#compactions?.stop(new ClosedError('store'));
+    if (this.health.isLogBroken) return;
+    if (log.isDirty) await log.sync();
+    await flushes.idle().catch(() => undefined); // the log has it, and it is synced
+  }
+}

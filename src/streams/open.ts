@@ -1,0 +1,92 @@
+/** The doors: a database in a directory, and one in memory. */
+import * as E from 'fp-ts/lib/Either.js';
+import { Subject } from 'rxjs';
+import { InvalidArgumentError } from '../errors.ts';
+import { InlineExecutor, type TableJobExecutor } from '../storage/compaction/executor.ts';
+import { WorkerExecutor } from '../storage/compaction/worker-executor.ts';
+import type { FileSystem } from '../storage/file-system/file-system.ts';
+import { MemoryFileSystem } from '../storage/file-system/memory-file-system.ts';
+import { NodeFileSystem } from '../storage/file-system/node-file-system.ts';
+import { openTree } from '../storage/open-tree.ts';
+import { checkOptions, type EngineOptions, type GivenOptions } from '../storage/options.ts';
+import { Engine } from './engine.ts';
+import type { EngineEvent } from './engine-events.ts';
+import { Operation } from './operation.ts';
+import { Store } from './store.ts';
+import { now, SLICE_MS, yieldTurn } from './turn.ts';
+
+export interface OpenOptions extends GivenOptions {
+  /** Where the files are. Default: the operating system's. */
+  readonly fileSystem?: FileSystem | undefined;
+  /** Hears of what happens from the very beginning: also of what recovery had to leave out, which is before `store.events`. */
+  readonly onEvent?: ((event: EngineEvent) => void) | undefined;
+}
+
+/**
+ * Opens the database in a directory, and makes it if there is none.
+ *
+ * The directory is LevelDB's: real LevelDB opens what was written here, and the other way round, one at a time. One
+ * store at a time has it open; the kernel frees the lock when the process ends, however it ends.
+ *
+ * @throws (at the call) InvalidArgumentError, OutOfRangeError for wrong options
+ * @returns fails with LockedError (names the holder), CorruptionError (names file and place; nothing is deleted),
+ *   NotADatabaseError, AlreadyExistsError, ComparatorMismatchError, IoError, NoSpaceError
+ */
+export function open(directory: string, options: OpenOptions = {}): Operation<Store> {
+  if (typeof directory !== 'string' || directory === '') {
+    throw new InvalidArgumentError('directory', 'the path of a directory', directory);
+  }
+  const checked = checkOptions(options);
+  return new Operation((sink) => {
+    const fileSystem = options.fileSystem ?? new NodeFileSystem();
+    openStore(directory, checked, fileSystem, options.onEvent).then(
+      (store) => sink.succeed(store),
+      (error: unknown) => sink.fail(error),
+    );
+    return undefined;
+  });
+}
+
+/** A database that lives in memory and goes with it, for tests and caches: the same engine on another file system. */
+export function openInMemory(options: OpenOptions = {}): Operation<Store> {
+  return open('/memory', { ...options, fileSystem: options.fileSystem ?? new MemoryFileSystem() });
+}
+
+async function openStore(
+  directory: string,
+  options: EngineOptions,
+  fileSystem: FileSystem,
+  onEvent: ((event: EngineEvent) => void) | undefined,
+): Promise<Store> {
+  const events$ = new Subject<EngineEvent>();
+  if (onEvent !== undefined) events$.subscribe(onEvent);
+  const executor = executorFor(fileSystem, options, events$);
+  try {
+    const opened = await openTree(directory, options, {
+      fileSystem,
+      executor,
+      pid: process.pid,
+      now: new Date(),
+      yieldTurn,
+    })();
+    if (E.isLeft(opened)) throw opened.left;
+    const { torn } = opened.right.recovery;
+    if (torn !== undefined) {
+      const { file, offset, bytesDropped, reason, corruption } = torn;
+      events$.next({ type: 'logTailDropped', file, offset, bytesDropped, reason, error: corruption });
+    }
+    return new Store(new Engine(opened.right, executor, events$));
+  } catch (error) {
+    await executor.close();
+    throw error;
+  }
+}
+
+function executorFor(fileSystem: FileSystem, options: EngineOptions, events$: Subject<EngineEvent>): TableJobExecutor {
+  const turns = { fileSystem, sliceMs: SLICE_MS, now, yieldTurn };
+  if (options.worker === 'off' || !fileSystem.isReachableFromWorkers) return new InlineExecutor(turns);
+  return new WorkerExecutor({
+    ...turns,
+    onFallback: (error) => events$.next({ type: 'workerUnavailable', error }),
+  });
+}

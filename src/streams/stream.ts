@@ -1,0 +1,165 @@
+/**
+ * `Stream<T>`: many values, two ways to take them.
+ *
+ * - **pull**: `for await (const value of stream)` asks for a page when it has used up the one before. A slow reader slows the
+ *   source, and holds one page. Leaving the loop closes the source.
+ * - **push**: it is an `Observable`; `subscribe` and `pipe` deliver page after page, as fast as the subscriber takes them,
+ *   and let the event loop have its turns in between. Unsubscribing closes the source.
+ *
+ * Each subscription and each iteration opens a source of its own. Nothing is read ahead but the page that was asked for:
+ * RxJS's `from(asyncIterable)` would read all of it into memory, so streams never go through it.
+ */
+import { Observable, type Subscriber } from 'rxjs';
+import { now, SLICE_MS, yieldTurn } from './turn.ts';
+
+/** Where a stream's values come from. One call at a time. */
+export interface PageSource<T> {
+  /** The next values, in order; an empty page is the end. Synchronous if memory has them. */
+  pull(): readonly T[] | Promise<readonly T[]>;
+  /** Lets go of everything; a pull under way ends soon. Idempotent. */
+  close(): void;
+}
+
+export class Stream<T> extends Observable<T> implements AsyncIterable<T> {
+  readonly #open: () => PageSource<T>;
+
+  /** @internal */
+  constructor(open: () => PageSource<T>) {
+    super((subscriber) => {
+      const source = open();
+      subscriber.add(() => source.close());
+      push(source, subscriber);
+    });
+    this.#open = open;
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<T> {
+    return new PageIterator(this.#open());
+  }
+
+  /** The values in pages as they are read: for bulk work, where a promise per value would cost more than the value. */
+  pages(): AsyncIterable<readonly T[]> {
+    const open = this.#open;
+    return {
+      [Symbol.asyncIterator]: () => new PageIterator(wrapPages(open())),
+    };
+  }
+}
+
+/** A source of pages as a source whose only value per pull is the page. */
+function wrapPages<T>(source: PageSource<T>): PageSource<readonly T[]> {
+  const wrap = (page: readonly T[]): readonly (readonly T[])[] => (page.length === 0 ? [] : [page]);
+  return {
+    pull: () => {
+      const page = source.pull();
+      return page instanceof Promise ? page.then(wrap) : wrap(page);
+    },
+    close: () => source.close(),
+  };
+}
+
+/** Delivers page after page. A loop, not recursion: pages that memory has come synchronously. */
+function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
+  const deliver = (page: readonly T[]): void => {
+    for (const value of page) {
+      if (subscriber.closed) return;
+      subscriber.next(value);
+    }
+    if (page.length === 0) subscriber.complete();
+  };
+  const drive = (): void => {
+    const sliceStart = now();
+    try {
+      while (!subscriber.closed) {
+        const page = source.pull();
+        if (page instanceof Promise) {
+          page.then(
+            (values) => {
+              deliver(values);
+              drive();
+            },
+            (error: unknown) => subscriber.error(error),
+          );
+          return;
+        }
+        deliver(page);
+        if (now() - sliceStart > SLICE_MS) {
+          void yieldTurn().then(drive);
+          return;
+        }
+      }
+    } catch (error) {
+      subscriber.error(error);
+    }
+  };
+  drive();
+}
+
+/** Values one by one, on demand. Calls of `next` that overlap are answered in order. */
+class PageIterator<T> implements AsyncIterableIterator<T> {
+  readonly #source: PageSource<T>;
+  #page: readonly T[] = [];
+  #index = 0;
+  #isDone = false;
+  #pulling: Promise<unknown> | undefined;
+  #sliceStart = now();
+
+  constructor(source: PageSource<T>) {
+    this.#source = source;
+  }
+
+  next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#pulling !== undefined) return this.#pulling.then(() => this.next());
+    const { length } = this.#page;
+    if (this.#index < length) {
+      const value = this.#page[this.#index] as T;
+      this.#index += 1;
+      return Promise.resolve({ value, done: false });
+    }
+    if (this.#isDone) return Promise.resolve({ value: undefined, done: true });
+    const pulled = this.#pull();
+    this.#pulling = pulled.then(
+      () => undefined,
+      () => undefined,
+    );
+    return pulled.then(() => this.next());
+  }
+
+  return(): Promise<IteratorResult<T, undefined>> {
+    this.#end();
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  throw(error: unknown): Promise<IteratorResult<T, undefined>> {
+    this.#end();
+    return Promise.reject(error);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async #pull(): Promise<void> {
+    try {
+      // A loop over cached pages is all microtasks: without a turn now and then, no timer would ever fire.
+      if (now() - this.#sliceStart > SLICE_MS) {
+        await yieldTurn();
+        this.#sliceStart = now();
+      }
+      this.#page = await this.#source.pull();
+      this.#index = 0;
+      if (this.#page.length === 0) this.#end();
+    } catch (error) {
+      this.#end();
+      throw error;
+    } finally {
+      this.#pulling = undefined;
+    }
+  }
+
+  #end(): void {
+    this.#isDone = true;
+    this.#page = [];
+    this.#source.close();
+  }
+}

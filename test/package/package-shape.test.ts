@@ -1,0 +1,126 @@
+// Goal: what users install is the built package, its papers and nothing else; it installs without running any script,
+// and works in a project of its own.
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const run = promisify(execFile);
+const root = join(import.meta.dirname, '../..');
+
+interface Manifest {
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly optionalDependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
+}
+
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
+
+// npm 10 and 11 answer with a list, npm 12 with an object by package name.
+const readPacked = (json: string): Packed => {
+  const [packed] = Object.values(JSON.parse(json) as Readonly<Record<string, Packed>>);
+  if (packed === undefined) throw new Error(`npm pack said nothing: ${json}`);
+  return packed;
+};
+
+const pack = async (...more: readonly string[]): Promise<Packed> =>
+  readPacked((await run('npm', ['pack', '--json', '--ignore-scripts', ...more], { cwd: root })).stdout);
+
+describe('the manifest', () => {
+  let manifest: Manifest;
+  beforeAll(async () => {
+    manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest;
+  });
+
+  it('has no script that runs when the package is installed', () => {
+    const scripts = Object.keys(manifest.scripts);
+
+    for (const name of ['preinstall', 'install', 'postinstall', 'prepare', 'prepublish']) {
+      expect(scripts).not.toContain(name);
+    }
+  });
+
+  it('needs fp-ts, takes the rxjs of the user, and can do without the native lock', () => {
+    expect(Object.keys(manifest.dependencies)).toEqual(['fp-ts']);
+    expect(manifest.peerDependencies).toEqual({ rxjs: '^7.8' });
+    expect(Object.keys(manifest.optionalDependencies)).toEqual(['fs-native-extensions']);
+  });
+
+  it('pins its tools, so that a fresh clone next year is checked by the same ones', () => {
+    for (const version of Object.values(manifest.devDependencies)) expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+  });
+});
+
+describe('the packed files', () => {
+  it('are the built code and the papers, and nothing else', async () => {
+    const { files } = await pack('--dry-run');
+    const paths = files.map(({ path }) => path);
+    const built = paths.filter((path) => path.startsWith('dist/'));
+
+    expect(paths.filter((path) => !path.startsWith('dist/')).toSorted()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'package.json',
+    ]);
+    expect(built.filter((path) => !/^dist\/[a-z0-9/-]+\.(js|js\.map|d\.ts)$/.test(path))).toEqual([]);
+    expect(built).toEqual(
+      expect.arrayContaining([
+        'dist/index.js',
+        'dist/index.d.ts',
+        'dist/operators/index.js',
+        'dist/operators/index.d.ts',
+        'dist/storage/compaction/worker-main.js',
+      ]),
+    );
+  });
+});
+
+describe('a project that installs the package', () => {
+  let project = '';
+  beforeAll(async () => {
+    project = await mkdtemp(join(tmpdir(), 'alluvium-package-'));
+  });
+  afterAll(() => rm(project, { recursive: true, force: true }));
+
+  // The tarball is unpacked where npm would put it and the dependencies are linked: no network, no install script.
+  const install = async (): Promise<void> => {
+    const { filename } = await pack('--pack-destination', project);
+    const home = join(project, 'node_modules/alluvium');
+    await mkdir(home, { recursive: true });
+    await run('tar', ['-xzf', join(project, filename), '-C', home, '--strip-components=1']);
+    for (const dependency of ['fp-ts', 'rxjs']) {
+      await symlink(join(root, 'node_modules', dependency), join(project, 'node_modules', dependency), 'dir');
+    }
+    await writeFile(join(project, 'package.json'), '{ "private": true, "type": "module" }');
+  };
+
+  const program = `
+    import { open } from 'alluvium';
+    import { boundedConcatMap } from 'alluvium/operators';
+
+    const store = await open('./data');
+    await store.set('river', 'Po');
+    await store.flush();
+    const value = await store.get('river');
+    await store.close();
+    console.log(new TextDecoder().decode(value), typeof boundedConcatMap);
+  `;
+
+  it('opens a store, writes, flushes, reads and closes', { timeout: 60_000 }, async () => {
+    await install();
+    await writeFile(join(project, 'program.js'), program);
+
+    const { stdout, stderr } = await run(process.execPath, ['program.js'], { cwd: project });
+
+    expect(stdout).toBe('Po function\n');
+    expect(stderr).toBe('');
+  });
+});

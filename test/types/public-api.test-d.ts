@@ -1,0 +1,75 @@
+import { open, openInMemory } from 'alluvium';
+import type {
+  Bytes,
+  Commit,
+  CommittedBatch,
+  Durability,
+  Entry,
+  GivenOptions,
+  Operation,
+  Snapshot,
+  Store,
+  StoreStats,
+  Stream,
+} from 'alluvium';
+import type { Observable } from 'rxjs';
+import { expectTypeOf } from 'vitest';
+
+declare const store: Store;
+
+// Opening gives a store, once, and can be awaited.
+expectTypeOf(open('./data')).toEqualTypeOf<Operation<Store>>();
+expectTypeOf(openInMemory()).toEqualTypeOf<Operation<Store>>();
+expectTypeOf<Awaited<ReturnType<typeof open>>>().toEqualTypeOf<Store>();
+expectTypeOf(open).parameter(1).toEqualTypeOf<GivenOptions | undefined>();
+
+// An operation is an Observable and can be awaited; a stream is an Observable and can be iterated.
+expectTypeOf<Operation<Commit>>().toExtend<Observable<Commit>>();
+expectTypeOf<Operation<Commit>>().toExtend<PromiseLike<Commit>>();
+expectTypeOf<Stream<Entry>>().toExtend<Observable<Entry>>();
+expectTypeOf<Stream<Entry>>().toExtend<AsyncIterable<Entry>>();
+expectTypeOf<Stream<Entry>>().not.toExtend<PromiseLike<Entry>>();
+
+// Keys and values go in as bytes or text, and come out as bytes; absence is undefined.
+expectTypeOf<Bytes>().toEqualTypeOf<Uint8Array | string>();
+expectTypeOf(store.set('key', new Uint8Array())).toEqualTypeOf<Operation<Commit>>();
+expectTypeOf(store.get('key')).toEqualTypeOf<Operation<Uint8Array | undefined>>();
+expectTypeOf(store.has('key')).toEqualTypeOf<Operation<boolean>>();
+expectTypeOf(store.delete('key')).toEqualTypeOf<Operation<Commit>>();
+// @ts-expect-error A number is no key.
+store.set(1, 'value');
+// @ts-expect-error Neither is nothing.
+store.set(undefined, 'value');
+// @ts-expect-error A value is bytes or text.
+store.set('key', { value: 1 });
+
+// A batch is a list of sets and deletes, and nothing else.
+expectTypeOf(store.write([{ type: 'set', key: 'a', value: 'b' }])).toEqualTypeOf<Operation<Commit>>();
+expectTypeOf(store.write([{ type: 'delete', key: 'a' }], { durability: 'buffered' })).toEqualTypeOf<
+  Operation<Commit>
+>();
+// @ts-expect-error A set has a value.
+store.write([{ type: 'set', key: 'a' }]);
+// @ts-expect-error There is no such operation.
+store.write([{ type: 'put', key: 'a', value: 'b' }]);
+// @ts-expect-error There is no such durability.
+store.set('a', 'b', { durability: 'hopeful' });
+expectTypeOf<Durability>().toEqualTypeOf<'synced' | 'buffered'>();
+expectTypeOf<Commit>().toEqualTypeOf<{ readonly sequence: number; readonly durability: Durability }>();
+
+// Scans take two bounds, or a range.
+expectTypeOf(store.scan('a', 'b')).toEqualTypeOf<Stream<Entry>>();
+expectTypeOf(store.scan({ gte: 'a', lt: 'b', reverse: true, limit: 10 })).toEqualTypeOf<Stream<Entry>>();
+// @ts-expect-error A limit is a number.
+store.scan({ limit: '10' });
+
+// A snapshot reads and does not write.
+expectTypeOf(store.snapshot()).toEqualTypeOf<Snapshot>();
+expectTypeOf<Snapshot>().not.toHaveProperty('set');
+expectTypeOf<Snapshot['get']>().returns.toEqualTypeOf<Operation<Uint8Array | undefined>>();
+
+// What the store tells about itself, and how it ends.
+expectTypeOf(store.committed()).toEqualTypeOf<Stream<CommittedBatch>>();
+expectTypeOf(store.stats()).toEqualTypeOf<StoreStats>();
+expectTypeOf<Store>().toExtend<AsyncDisposable>();
+expectTypeOf(store.close()).toExtend<PromiseLike<void>>();

@@ -6,7 +6,7 @@
  * One compaction at a time. It is asked for after each change of the version, and by `store.compact`. One that fails is
  * not installed, and tried again after a back-off; the tree stays as it was.
  */
-import { from, merge, type Observable, type ObservableInput, Subject, timer } from 'rxjs';
+import { EMPTY, from, merge, type Observable, type ObservableInput, Subject, timer } from 'rxjs';
 import { mergeCompact } from '../operators/merge-compact.ts';
 import {
   type Compaction,
@@ -142,6 +142,7 @@ export class CompactionStream {
   }
 
   #backOff(error: unknown): ObservableInput<unknown> {
+    if (this.#isStopped) return EMPTY; // called off by the close, not failed
     const { health, events, onInstalled } = this.#parts;
     const retryInMs = backOffMs(this.#failures);
     this.#failures += 1;

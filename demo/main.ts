@@ -15,7 +15,7 @@ import { follow, type Followed } from './follow.ts';
 import { type Acknowledgement, runKilledWriter } from './killed-writer.ts';
 import { type Plant, plantDamage } from './plant.ts';
 import { pullThrough } from './pull-through.ts';
-import { chapter, count, Latency, megabytes, note, startMeter, tell, tellStats } from './report.ts';
+import { chapter, conclude, count, Latency, megabytes, note, startMeter, tell, tellStats } from './report.ts';
 import { IN_FLIGHT_MAX, readSettings, type Settings, STORE_OPTIONS, USAGE, UsageError } from './settings.ts';
 
 type Flights = readonly FlightRecord[];
@@ -74,12 +74,19 @@ async function checkRecovered(
 
 /** Writes the rest, with a bounded number of writes in flight, while a follower sees each change as it is committed. */
 async function writeRest(store: Store, rest: Flights): Promise<{ readonly followed: Promise<Followed> }> {
-  const meter = startMeter('committed changes followed live', rest.length);
   const latency = new Latency();
+  let followedTo = store.stats().sequence;
+  const meter = startMeter('flights acknowledged', rest.length, () => `; the follower is at ${count(followedTo)}`);
+
   // The stream completes when the store is closed; only then is it known that nothing was missing.
-  const followed = lastValueFrom(store.committed().pipe(tap(meter.add), follow(store.stats().sequence)));
+  const followed = lastValueFrom(
+    store.changes().pipe(
+      follow(followedTo),
+      tap(({ sequence }) => (followedTo = sequence)),
+    ),
+  );
   await lastValueFrom(
-    pullThrough(rest, IN_FLIGHT_MAX, ({ key, value }) => store.set(key, value).pipe(latency.measure())),
+    pullThrough(rest, IN_FLIGHT_MAX, ({ key, value }) => store.set(key, value).pipe(latency.measure(), tap(meter.add))),
   );
   meter.end();
   note(`durable writes: ${latency.toString()}`);
@@ -117,9 +124,9 @@ async function read(store: Store, flights: Flights): Promise<readonly Check[]> {
   ];
 }
 
-const checkFollowed = ({ operations, gap }: Followed, written: number): readonly Check[] => [
+const checkFollowed = ({ changes, gap }: Followed, written: number): readonly Check[] => [
   checkThat('the live stream had no gap and no repeat', gap === undefined, gap ?? ''),
-  checkThat('the live stream had every change', operations === written, `${count(operations)} of ${count(written)}`),
+  checkThat('the live stream had every change', changes === written, `${count(changes)} of ${count(written)}`),
 ];
 
 /** Each chapter ends with its checks; the tour is good when all of them hold. */
@@ -158,7 +165,7 @@ async function tour({ directory, recordsMax, plant }: Settings): Promise<boolean
 try {
   const settings = await readSettings(process.argv.slice(2));
   const isGood = await tour(settings);
-  chapter(isGood ? 'Every check holds' : 'A CHECK FAILED: see the lines marked FAIL');
+  conclude(isGood ? 'Every check holds' : 'A CHECK FAILED: see the lines marked FAIL');
   note(`the store stays in ${settings.directory}; delete it when you have looked at it`);
   process.exitCode = isGood ? 0 : 1;
 } catch (error) {

@@ -11,6 +11,8 @@ export const note = (line: string): void => say(`   ${line}`);
 let chapters = 0;
 export const chapter = (title: string): void => say(`\n${++chapters}. ${title}`);
 
+export const conclude = (title: string): void => say(`\n${title}`);
+
 /** Says plainly whether each claim holds; gives back whether all do. */
 export function tell(checks: readonly Check[]): boolean {
   for (const { claim, failure } of checks)
@@ -28,20 +30,23 @@ export interface Meter {
   readonly end: () => void;
 }
 
-/** A line that shows how many there are and how many come per second: rewritten on a terminal, once a second elsewhere. */
-export function startMeter(what: string, total: number): Meter {
+/**
+ * A line that shows how many there are and how many come per second, counted from the first: rewritten on a terminal,
+ * once a second elsewhere. `aside` has the last word in it.
+ */
+export function startMeter(what: string, total: number, aside = (): string => ''): Meter {
   const isTerminal = process.stdout.isTTY;
   const pauseMs = isTerminal ? 100 : 1000;
-  const start = performance.now();
-  let [done, shown] = [0, start];
+  let [done, start, shown] = [0, 0, 0];
 
   const line = (now: number): string =>
-    `   ${count(done)} of ${count(total)} ${what}, ${count((done * 1000) / Math.max(1, now - start))} per second`;
+    `   ${count(done)} of ${count(total)} ${what}, ${count((done * 1000) / Math.max(1, now - start))} per second${aside()}`;
 
   return {
     add: () => {
-      done += 1;
       const now = performance.now();
+      if (done === 0) start = shown = now;
+      done += 1;
       if (now - shown < pauseMs) return;
       shown = now;
       process.stdout.write(isTerminal ? `\r${line(now)}` : `${line(now)}\n`);

@@ -30,7 +30,7 @@ import { BlockCache } from './table/block-cache.ts';
 import { TableCache } from './table/table-cache.ts';
 import { Tree, type WaitingMemtable } from './tree.ts';
 import { type LogFile, recoverLogs, type RecoveryReport, type RecoverySink } from './wal/log-recovery.ts';
-import { WriteAheadLog } from './wal/write-ahead-log.ts';
+import { EMPTY_LOG_BYTES_MAX, WriteAheadLog } from './wal/write-ahead-log.ts';
 
 export interface OpenPorts {
   readonly fileSystem: FileSystem;
@@ -139,8 +139,9 @@ class Opening {
     for (const name of this.#names) {
       const kind = parseFileName(name)?.kind;
       if (kind !== 'table' && kind !== 'log') continue;
-      // An empty log is what a creation that was cut short leaves behind: nothing is logged before CURRENT is there.
-      const isData = kind === 'table' || (await this.#fileSystem.stat(pathOf(this.#location, name))).size > 0;
+      // A creation that was cut short leaves a log with its first mark: no write is logged before CURRENT is there.
+      const { size } = await this.#fileSystem.stat(pathOf(this.#location, name));
+      const isData = kind === 'table' || size > EMPTY_LOG_BYTES_MAX;
       if (isData) throw new CorruptionError(CURRENT, 0, `it is missing, and there is ${name}`);
     }
     if (readOnly || !createIfMissing) {

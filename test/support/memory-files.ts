@@ -45,7 +45,7 @@ export class MemoryReadOnlyFileSystem implements FileSystem {
   openMax = 0;
   opened = 0;
   /** Opening more files than this fails with EMFILE. */
-  descriptorsMax = Infinity;
+  descriptorsMax: number = Infinity;
 
   constructor(files: Iterable<readonly [path: string, bytes: Uint8Array]>) {
     this.files = new Map(files);
@@ -68,17 +68,17 @@ export class MemoryReadOnlyFileSystem implements FileSystem {
     return file;
   }
 
-  realPath = refused;
-  makeDirectory = refused;
-  list = refused;
-  stat = refused;
-  create = refused;
-  rename = refused;
-  link = refused;
-  remove = refused;
-  syncDirectory = refused;
-  freeBytes = refused;
-  lock = refused;
+  realPath: () => Promise<never> = refused;
+  makeDirectory: () => Promise<never> = refused;
+  list: () => Promise<never> = refused;
+  stat: () => Promise<never> = refused;
+  create: () => Promise<never> = refused;
+  rename: () => Promise<never> = refused;
+  link: () => Promise<never> = refused;
+  remove: () => Promise<never> = refused;
+  syncDirectory: () => Promise<never> = refused;
+  freeBytes: () => Promise<never> = refused;
+  lock: () => Promise<never> = refused;
 }
 
 function refused(): Promise<never> {

@@ -1,11 +1,11 @@
 import { open, openInMemory } from 'alluvium';
 import type {
   Bytes,
+  Change,
   Commit,
-  CommittedBatch,
   Durability,
   Entry,
-  GivenOptions,
+  OpenOptions,
   Operation,
   Snapshot,
   Store,
@@ -21,7 +21,7 @@ declare const store: Store;
 expectTypeOf(open('./data')).toEqualTypeOf<Operation<Store>>();
 expectTypeOf(openInMemory()).toEqualTypeOf<Operation<Store>>();
 expectTypeOf<Awaited<ReturnType<typeof open>>>().toEqualTypeOf<Store>();
-expectTypeOf(open).parameter(1).toEqualTypeOf<GivenOptions | undefined>();
+expectTypeOf(open).parameter(1).toEqualTypeOf<OpenOptions | undefined>();
 
 // An operation is an Observable and can be awaited; a stream is an Observable and can be iterated.
 expectTypeOf<Operation<Commit>>().toExtend<Observable<Commit>>();
@@ -37,11 +37,11 @@ expectTypeOf(store.get('key')).toEqualTypeOf<Operation<Uint8Array | undefined>>(
 expectTypeOf(store.has('key')).toEqualTypeOf<Operation<boolean>>();
 expectTypeOf(store.delete('key')).toEqualTypeOf<Operation<Commit>>();
 // @ts-expect-error A number is no key.
-store.set(1, 'value');
+void store.set(1, 'value');
 // @ts-expect-error Neither is nothing.
-store.set(undefined, 'value');
+void store.set(undefined, 'value');
 // @ts-expect-error A value is bytes or text.
-store.set('key', { value: 1 });
+void store.set('key', { value: 1 });
 
 // A batch is a list of sets and deletes, and nothing else.
 expectTypeOf(store.write([{ type: 'set', key: 'a', value: 'b' }])).toEqualTypeOf<Operation<Commit>>();
@@ -49,19 +49,20 @@ expectTypeOf(store.write([{ type: 'delete', key: 'a' }], { durability: 'buffered
   Operation<Commit>
 >();
 // @ts-expect-error A set has a value.
-store.write([{ type: 'set', key: 'a' }]);
+void store.write([{ type: 'set', key: 'a' }]);
 // @ts-expect-error There is no such operation.
-store.write([{ type: 'put', key: 'a', value: 'b' }]);
+void store.write([{ type: 'put', key: 'a', value: 'b' }]);
 // @ts-expect-error There is no such durability.
-store.set('a', 'b', { durability: 'hopeful' });
+void store.set('a', 'b', { durability: 'hopeful' });
 expectTypeOf<Durability>().toEqualTypeOf<'synced' | 'buffered'>();
 expectTypeOf<Commit>().toEqualTypeOf<{ readonly sequence: number; readonly durability: Durability }>();
 
 // Scans take two bounds, or a range.
 expectTypeOf(store.scan('a', 'b')).toEqualTypeOf<Stream<Entry>>();
 expectTypeOf(store.scan({ gte: 'a', lt: 'b', reverse: true, limit: 10 })).toEqualTypeOf<Stream<Entry>>();
+expectTypeOf(store.scan({ values: false })).toEqualTypeOf<Stream<Uint8Array>>();
 // @ts-expect-error A limit is a number.
-store.scan({ limit: '10' });
+void store.scan({ limit: '10' });
 
 // A snapshot reads and does not write.
 expectTypeOf(store.snapshot()).toEqualTypeOf<Snapshot>();
@@ -69,7 +70,10 @@ expectTypeOf<Snapshot>().not.toHaveProperty('set');
 expectTypeOf<Snapshot['get']>().returns.toEqualTypeOf<Operation<Uint8Array | undefined>>();
 
 // What the store tells about itself, and how it ends.
-expectTypeOf(store.committed()).toEqualTypeOf<Stream<CommittedBatch>>();
+expectTypeOf(store.changes()).toEqualTypeOf<Stream<Change>>();
+expectTypeOf<Extract<Change, { type: 'delete' }>>().not.toHaveProperty('value');
+// @ts-expect-error Changes of the past are not kept yet.
+void store.changes({ from: 1 });
 expectTypeOf(store.stats()).toEqualTypeOf<StoreStats>();
 expectTypeOf<Store>().toExtend<AsyncDisposable>();
 expectTypeOf(store.close()).toExtend<PromiseLike<void>>();

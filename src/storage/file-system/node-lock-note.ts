@@ -42,9 +42,8 @@ export async function readLiveNote(path: string): Promise<LockHolder | undefined
   try {
     const file = await openNodeFile(path);
     try {
-      const bytes = new Uint8Array(NOTE_BYTES_MAX + 1);
+      const bytes = new Uint8Array(NOTE_BYTES_MAX); // what is longer is cut, and then no JSON
       const length = await file.read(bytes, 0);
-      if (length > NOTE_BYTES_MAX) return undefined;
       const holder = parseHolder(new TextDecoder().decode(bytes.subarray(0, length)));
       return holder?.pid !== undefined && isRunning(holder.pid) ? holder : undefined;
     } finally {

@@ -55,7 +55,7 @@ async function replayEdits(file: ReadableFile, name: string, directory: string):
   };
   for (let outcome = await reader.next(); ; outcome = await reader.next()) {
     if (outcome.type === 'bad') throw new CorruptionError(name, outcome.offset, outcome.reason);
-    // A torn tail is an edit that was never finished: what it named was not yet relied upon, and is still there.
+    if (outcome.type === 'torn') await checkNothingBehind(reader, name, outcome.offset, outcome.reason);
     if (outcome.type !== 'record') break;
     const edit = decodeVersionEdit(outcome.bytes, name, outcome.offset);
     if (E.isLeft(edit)) throw edit.left;
@@ -66,6 +66,15 @@ async function replayEdits(file: ReadableFile, name: string, directory: string):
     throw new CorruptionError(name, 0, 'it holds no complete version');
   }
   return { ...replay, nextFileNumber, lastSequence, logNumber };
+}
+
+/**
+ * A torn tail is an edit that was never finished: what it named was not yet relied upon, and is still there. But edits are
+ * synced one by one; so if another one can be read behind it, it was whole once.
+ */
+async function checkNothingBehind(reader: RecordReader, name: string, offset: number, reason: string): Promise<void> {
+  const behind = await reader.resync();
+  if (behind.type === 'record') throw new CorruptionError(name, offset, `${reason}, and there are edits behind it`);
 }
 
 export async function readManifest(

@@ -10,15 +10,20 @@
  * Two rules that LevelDB does not keep, and loses data by (google/leveldb#193): a write is acknowledged as synced only
  * after every older log is synced too; and a new log's name is made durable before anything in it is acknowledged.
  *
- * Each log begins with a durability mark, and a further one precedes the first record after a sync has made more of the
+ * Each log begins with a durability mark, synced before the log is used, and a further one precedes the first record after a sync has made more of the
  * past durable; `log-recovery.ts` tells what they are for. After a failed write or sync nothing more is written to any of
  * these files (rule R3): the caller makes what memory holds durable in tables, and begins again with {@link replace}.
  */
 import { EngineError } from '../../errors.ts';
+import { BATCH_HEADER_BYTES } from '../codec/write-batch.ts';
 import { logName, pathOf } from '../file-names.ts';
 import type { FileSystem } from '../file-system/file-system.ts';
 import type { Step } from '../read/internal-iterator.ts';
 import { encodeDurabilityMark, LogWriter } from './log-writer.ts';
+import { HEADER_BYTES } from './record-format.ts';
+
+/** A log without a write in it is no longer than this: its first mark, an empty batch in one record. */
+export const EMPTY_LOG_BYTES_MAX: number = HEADER_BYTES + BATCH_HEADER_BYTES;
 
 /** Encoded batches that go to the log together: `bytes` holds one batch between each two neighbours of `bounds`. */
 export interface EncodedGroup {
@@ -41,8 +46,10 @@ export class WriteAheadLog {
   /** Everything up to here is durable: in synced logs or in tables. */
   #durableSequence: number;
   #appendedSequence: number;
-  /** What the newest mark in the active log says; -1: it has none yet. */
-  #markedSequence = -1;
+  /** What the newest mark in the active log says. */
+  #markedSequence: number;
+  /** What the mark in the prepared log says. */
+  #nextMarkedSequence = 0;
   #syncsRunning = 0;
   /** Logs with a lower number may go. */
   #obsoleteBelow = 0;
@@ -62,6 +69,7 @@ export class WriteAheadLog {
     this.#active = active;
     this.#durableSequence = durableSequence;
     this.#appendedSequence = durableSequence;
+    this.#markedSequence = durableSequence;
   }
 
   /** A fresh log, its name durable, on top of a tree in which everything up to `durableSequence` is in tables. */
@@ -71,7 +79,7 @@ export class WriteAheadLog {
     allocateFileNumber: () => number,
     durableSequence: number,
   ): Promise<WriteAheadLog> {
-    const active = await createLog(fileSystem, directory, allocateFileNumber);
+    const active = await createLog(fileSystem, directory, allocateFileNumber, durableSequence);
     return new WriteAheadLog(fileSystem, directory, allocateFileNumber, active, durableSequence);
   }
 
@@ -100,9 +108,11 @@ export class WriteAheadLog {
   /** Makes the file for the next rotation ready. Idempotent; concurrent calls share the work. */
   prepareNext(): Promise<void> {
     if (this.#next !== undefined) return Promise.resolve();
-    this.#preparing ??= createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber)
+    const marked = this.#durableSequence;
+    this.#preparing ??= createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber, marked)
       .then((log) => {
         this.#next = log;
+        this.#nextMarkedSequence = marked;
       })
       .finally(() => {
         this.#preparing = undefined;
@@ -117,7 +127,7 @@ export class WriteAheadLog {
     this.#next = undefined;
     this.#retired.push(this.#active);
     this.#active = next;
-    this.#markedSequence = -1;
+    this.#markedSequence = this.#nextMarkedSequence;
     return next.fileNumber;
   }
 
@@ -211,10 +221,11 @@ export class WriteAheadLog {
    * @returns the number of the fresh log
    */
   async replace(): Promise<number> {
-    const fresh = await createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber);
+    const marked = this.#durableSequence;
+    const fresh = await createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber, marked);
     this.#retired.push(this.#active);
     this.#active = fresh;
-    this.#markedSequence = -1;
+    this.#markedSequence = marked;
     return fresh.fileNumber;
   }
 
@@ -237,13 +248,28 @@ export class WriteAheadLog {
   }
 }
 
+/**
+ * A new log: its name durable, and its first mark too, before anything else is in it. Recovery knows our logs by that
+ * mark, and could not tell an unsynced first batch with a hole in it from a damaged log of real LevelDB.
+ */
 async function createLog(
   fileSystem: FileSystem,
   directory: string,
   allocateFileNumber: () => number,
+  durableSequence: number,
 ): Promise<LogWriter> {
   const fileNumber = allocateFileNumber();
   const file = await fileSystem.create(pathOf(directory, logName(fileNumber)));
-  await fileSystem.syncDirectory(directory);
-  return new LogWriter(file, fileNumber);
+  const log = new LogWriter(file, fileNumber);
+  try {
+    const mark = encodeDurabilityMark(durableSequence + 1);
+    log.stage(mark, 0, mark.length);
+    await log.flushStaged();
+    await log.sync();
+    await fileSystem.syncDirectory(directory);
+  } catch (error) {
+    await log.close().catch(() => undefined); // the first error says more
+    throw error;
+  }
+  return log;
 }

@@ -66,6 +66,8 @@ describe('bytes in a crash', () => {
     const powerCut = killed.crashImage('synced', seeded(1));
     expect(text(powerCut, '/a')).toBe('synced');
     expect(powerCut.paths()).toEqual(['/a']);
+    const torn = new Set(images(killed, 'prefix').map((image) => text(image, '/a')));
+    expect(torn).toContain('synced uns');
   });
 
   test('zeros: the size survives, unsynced bytes do not', async () => {

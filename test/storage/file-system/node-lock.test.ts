@@ -3,10 +3,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { Server } from 'node:net';
 import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
 import ts from 'typescript';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { LockedError } from '../../../src/errors.ts';
 import { NodeFileSystem } from '../../../src/storage/file-system/node-file-system.ts';
 import { takeGeneration } from '../../../src/storage/file-system/node-lock-generations.ts';
@@ -253,6 +254,32 @@ describe.runIf(process.platform === 'linux')('against real LevelDB', () => {
     expect((await hold('leveldb')).answer.isHeld).toBe(true);
   });
 });
+
+test('another store in this process needs no note to be told who holds the lock', async () => {
+  const lock = await fileSystem.lock(directory, US);
+  rmSync(join(directory, 'alluvium.lock'));
+  expect((await refusal()).holder).toEqual(US);
+  await lock.release();
+});
+
+test.runIf(process.platform === 'linux')(
+  'a socket that cannot be made is an error; nobody goes on unlocked',
+  async () => {
+    const listen = vi.spyOn(Server.prototype, 'listen').mockImplementationOnce(function (this: Server) {
+      setImmediate(() => this.emit('error', Object.assign(new Error('no sockets here'), { code: 'EPERM' })));
+      return this;
+    });
+    await expect(fileSystem.lock(directory, US)).rejects.toMatchObject({
+      code: 'IO',
+      operation: 'lock',
+      systemCode: 'EPERM',
+      outcome: 'failed',
+    });
+    expect(listen).toHaveBeenCalledTimes(1);
+    listen.mockRestore();
+    await lockAndRelease();
+  },
+);
 
 describe('generation files, for platforms without a better lock', () => {
   const names = (): string[] => readdirSync(directory).sort();

@@ -14,7 +14,7 @@ const set = (key: Uint8Array, sequence: number, value: Uint8Array = text('v')): 
 });
 const numberKey = (value: number): Uint8Array => text(String(value).padStart(16, '0'));
 
-describe('Memtable', () => {
+describe('Memtable', { timeout: 30_000 }, () => {
   it('is empty at first', () => {
     const table = Memtable.create(4096);
     expect(table.entryCount).toBe(0);

@@ -120,6 +120,21 @@ it('finds the newest entry of any key at any sequence, cached or not', async () 
   );
 });
 
+it('finds each of many versions of one key, over blocks and filters', async () => {
+  const key = new TextEncoder().encode('key');
+  const entries: TableEntry[] = [];
+  for (let sequence = 300; sequence > 0; sequence -= 1) {
+    entries.push({ key, sequence, kind: KIND_SET, value: new Uint8Array(100).fill(sequence) });
+  }
+  const [table] = await openTable(buildTable(entries, plainOptions));
+  const lookup = new Lookup();
+  for (let sequence = 1; sequence <= 300; sequence += 1) {
+    lookup.reset(key, 0, key.length, sequence);
+    await settled(table.find(lookup));
+    expect([lookup.state, lookup.foundSequence]).toEqual(['found', sequence]);
+  }
+});
+
 it('seeks to a key that is a view of its own key', async () => {
   const entries = smallTable();
   const [table] = await openTable(buildTable(entries, { ...plainOptions, restartInterval: 1000 }));

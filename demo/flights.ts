@@ -1,6 +1,7 @@
 /**
- * The data: 200,000 domestic flights of the United States in 2001, as the Bureau of Transportation Statistics published
- * them and as the package vega-datasets carries them (`flights-200k.json`).
+ * The data: 200,000 flights of United States carriers, with their delays, as they were reported to the Bureau of
+ * Transportation Statistics and as the package vega-datasets carries them (`flights-200k.json`; the package is
+ * BSD-3-Clause, the figures are published by the bureau under 14 CFR Part 234, without explicit terms).
  *
  * A flight's key sorts by its time of day, and the row number makes it unique:
  *
@@ -50,7 +51,7 @@ const toRecord = (flights: readonly Flight[], number: number): FlightRecord => {
 };
 
 /** Reads the data set: all its flights, or the first `recordsMax` of the load, in the order of the load. */
-export async function readFlights(recordsMax = Infinity): Promise<readonly FlightRecord[]> {
+export async function readFlights(recordsMax: number = Infinity): Promise<readonly FlightRecord[]> {
   const file = new URL('../data/flights-200k.json', import.meta.resolve('vega-datasets'));
   const flights = JSON.parse(await readFile(file, 'utf8')) as readonly Flight[];
   if (flights.length !== ROWS) throw new Error(`expected ${ROWS} flights in ${file.pathname}, found ${flights.length}`);

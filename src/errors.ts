@@ -69,7 +69,10 @@ export class NoSpaceError extends EngineError {
   readonly file: string;
 
   constructor(operation: string, file: string, options?: ErrorOptions) {
-    super(`no space left for ${operation} of ${file}. Free some space on that file system; then writes go on.`, options);
+    super(
+      `no space left for ${operation} of ${file}. Free some space on that file system; then writes go on.`,
+      options,
+    );
     this.name = 'NoSpaceError';
     this.operation = operation;
     this.file = file;

@@ -13,7 +13,16 @@ import * as E from 'fp-ts/lib/Either.js';
 import type { TaskEither } from 'fp-ts/lib/TaskEither.js';
 import { AlreadyExistsError, CorruptionError, type EngineError, IoError, NotADatabaseError } from '../errors.ts';
 import { BatchReader } from './codec/write-batch.ts';
-import { CURRENT, LOST_DIRECTORY, logName, oldTableName, parseFileName, pathOf, tableName, tableNames } from './file-names.ts';
+import {
+  CURRENT,
+  LOST_DIRECTORY,
+  logName,
+  oldTableName,
+  parseFileName,
+  pathOf,
+  tableName,
+  tableNames,
+} from './file-names.ts';
 import type { TableJobExecutor } from './compaction/executor.ts';
 import { tableOptionsFor } from './compaction/table-options.ts';
 import { attempt } from './file-system/attempt.ts';
@@ -205,9 +214,9 @@ class Opening {
     const tables = new TableCache(fileSystem, directory, openTablesMax, blockCache, tableNames);
     const parts = { fileSystem, directory, options: this.#options, versions, tables, blockCache };
     if (this.#options.readOnly) {
-      const waiting = replayed.all().map(
-        (memtable): WaitingMemtable => ({ memtable, nextLogNumber: 0, lastSequence: recovery.lastSequence }),
-      );
+      const waiting = replayed
+        .all()
+        .map((memtable): WaitingMemtable => ({ memtable, nextLogNumber: 0, lastSequence: recovery.lastSequence }));
       return { tree: new Tree({ ...parts, waiting }), log: undefined, recovery };
     }
 

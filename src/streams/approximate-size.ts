@@ -12,7 +12,8 @@ export async function approximateSize(tree: Tree, start: Uint8Array, end: Uint8A
   try {
     let bytes = 0;
     for (const table of view.version.levels.flat()) {
-      if (isOverlapping(table, { start, end })) bytes += (await offsetOf(tree, table, end)) - (await offsetOf(tree, table, start));
+      if (isOverlapping(table, { start, end }))
+        bytes += (await offsetOf(tree, table, end)) - (await offsetOf(tree, table, start));
     }
     return bytes;
   } finally {

@@ -9,6 +9,7 @@ import type { SequenceNumber } from '../model.ts';
 import { BatchReader } from '../storage/codec/write-batch.ts';
 import { copyOut } from '../storage/read/copy-out.ts';
 import { KIND_DELETE } from '../storage/read/internal-iterator.ts';
+import { toError } from './to-error.ts';
 import type { PageSource } from './stream.ts';
 import type { CommittedGroup } from './write-stream.ts';
 
@@ -72,6 +73,7 @@ export class LiveChanges implements PageSource<Change> {
     this.#signal = signal;
     this.#subscription = changes$.subscribe({
       next: (changes) => this.#take(changes),
+      error: (error: unknown) => this.#fail(toError(error)),
       complete: () => {
         this.#isComplete = true;
         this.#wake?.();

@@ -6,7 +6,7 @@
  * One compaction at a time. It is asked for after each change of the version, and by `store.compact`. One that fails is
  * not installed, and tried again after a back-off; the tree stays as it was.
  */
-import { EMPTY, from, merge, type Observable, type ObservableInput, Subject, timer } from 'rxjs';
+import { EMPTY, from, merge, type Observable, type ObservableInput, Subject } from 'rxjs';
 import { mergeCompact } from '../operators/merge-compact.ts';
 import {
   type Compaction,
@@ -21,12 +21,12 @@ import { tableOptionsFor } from '../storage/compaction/table-options.ts';
 import { LEVELS, rangeOf, type TableMeta, totalBytes, type UserKeyRange } from '../storage/manifest/table-meta.ts';
 import type { Version } from '../storage/manifest/version.ts';
 import type { Tree } from '../storage/tree.ts';
-import { backOffMs } from './back-off.ts';
+import { backOffMs, type Clock, waitMs } from './clock.ts';
 import type { EngineEvent } from './engine-events.ts';
 import type { Health } from './health.ts';
 import type { JobCounters } from './job-counters.ts';
 import { ManualCompaction } from './manual-compaction.ts';
-import { now } from './turn.ts';
+import { toError } from './to-error.ts';
 
 export interface CompactionParts {
   readonly tree: Tree;
@@ -34,6 +34,8 @@ export interface CompactionParts {
   readonly health: Health;
   readonly events: Subject<EngineEvent>;
   readonly counters: JobCounters;
+  readonly clock: Clock;
+  readonly closing: AbortSignal;
   /** Told after each compaction: the version has changed. */
   readonly onInstalled: () => void;
 }
@@ -58,9 +60,9 @@ export class CompactionStream {
   }
 
   /** Subscribed to once, for the life of the store. */
-  run(versionChanged$: Observable<unknown>): Observable<void> {
+  run(versionChanged$: Observable<unknown>): Observable<unknown> {
     return merge(versionChanged$, this.#asked$).pipe(
-      mergeCompact<unknown, Job, void>({
+      mergeCompact<unknown, Job, unknown>({
         pick: () => this.#pick(),
         compact: (job) => from(this.#compact(job)),
         onFailure: (error) => this.#backOff(error),
@@ -71,9 +73,9 @@ export class CompactionStream {
   /** Compacts a range of user keys down to the deepest level that has any of it. */
   compactRange(range: UserKeyRange): Promise<void> {
     return new Promise((resolve, reject) => {
-      const finish = (error?: unknown): void => {
+      const finish = (error?: Error): void => {
         if (error === undefined) resolve();
-        else reject(error instanceof Error ? error : new Error(String(error)));
+        else reject(error);
       };
       this.#manual.push(new ManualCompaction(this.#parts.tree.versions.current, range, finish));
       this.#asked$.next();
@@ -103,9 +105,9 @@ export class CompactionStream {
   }
 
   async #compact({ jobId, compaction }: Job): Promise<void> {
-    const { tree, events, counters, health, onInstalled } = this.#parts;
+    const { tree, events, counters, clock, health, onInstalled } = this.#parts;
     const { reason, level, inputs, overlaps } = compaction;
-    const started = now();
+    const started = clock.now();
     const isMove = isTrivialMove(compaction, tree.options);
     const inputBytes = totalBytes(inputs) + totalBytes(overlaps);
     const inputTables = inputs.length + overlaps.length;
@@ -134,7 +136,7 @@ export class CompactionStream {
       throw error;
     } finally {
       this.#running = undefined;
-      events.next({ type: 'compactionEnd', jobId, ...result, durationMs: now() - started, error: failure });
+      events.next({ type: 'compactionEnd', jobId, ...result, durationMs: clock.now() - started, error: failure });
     }
     this.#failures = 0;
     health.backgroundSucceeded('compaction');
@@ -143,15 +145,15 @@ export class CompactionStream {
 
   #backOff(error: unknown): ObservableInput<unknown> {
     if (this.#isStopped) return EMPTY; // called off by the close, not failed
-    const { health, events, onInstalled } = this.#parts;
-    const retryInMs = backOffMs(this.#failures);
+    const { health, events, clock, closing, onInstalled } = this.#parts;
+    const retryInMs = backOffMs(clock, this.#failures);
     this.#failures += 1;
     health.backgroundFailed('compaction', error);
     events.next({ type: 'backgroundError', during: 'compaction', error, retryInMs });
     // Whoever asked for it hears of it; the picker's own compactions are tried again.
-    this.#manual.shift()?.finish(error);
+    this.#manual.shift()?.finish(toError(error));
     onInstalled(); // whoever is stalled behind it is refused now
-    return timer(retryInMs);
+    return from(waitMs(clock, retryInMs, closing));
   }
 }
 

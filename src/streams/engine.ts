@@ -8,9 +8,8 @@
  *                                        ^                                │
  *                                        └────────────────────────────────┘
  */
-import { Subject, Subscription } from 'rxjs';
+import { type Observable, Subject, Subscription } from 'rxjs';
 import { ClosedError } from '../errors.ts';
-import type { Commit } from '../model.ts';
 import type { TableJobExecutor } from '../storage/compaction/executor.ts';
 import type { DirectoryLock } from '../storage/file-system/file-system.ts';
 import type { UserKeyRange } from '../storage/manifest/table-meta.ts';
@@ -18,6 +17,7 @@ import type { OpenedTree } from '../storage/open-tree.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
 import { type Change, changesOf } from './change-stream.ts';
+import type { Clock } from './clock.ts';
 import { CompactionStream } from './compaction-stream.ts';
 import type { EngineEvent } from './engine-events.ts';
 import { FlushStream } from './flush-stream.ts';
@@ -26,6 +26,7 @@ import { JobCounters } from './job-counters.ts';
 import { LogKeeper } from './log-keeper.ts';
 import { Reader } from './read-stream.ts';
 import { Stall } from './stall.ts';
+import { toError } from './to-error.ts';
 import { Write } from './write.ts';
 import { type CommittedGroup, WriteCounters, writePipeline } from './write-stream.ts';
 
@@ -36,8 +37,8 @@ export class Engine {
   readonly health: Health;
   readonly reader: Reader;
   readonly stall: Stall;
-  readonly events$: Subject<EngineEvent>;
-  readonly changes$: Subject<readonly Change[]> = new Subject();
+  readonly #events$: Subject<EngineEvent>;
+  readonly #changes$ = new Subject<readonly Change[]>();
   readonly writeCounters: WriteCounters = new WriteCounters();
   readonly jobCounters: JobCounters = new JobCounters();
   readonly #executor: TableJobExecutor;
@@ -53,28 +54,31 @@ export class Engine {
   #closed: Promise<void> | undefined;
   #isDraining = false;
 
-  constructor(opened: OpenedTree, executor: TableJobExecutor, events$: Subject<EngineEvent>) {
+  constructor(opened: OpenedTree, executor: TableJobExecutor, clock: Clock, events$: Subject<EngineEvent>) {
     this.location = opened.location;
     this.tree = opened.tree;
     this.log = opened.log;
     this.#lock = opened.lock;
     this.#executor = executor;
-    this.events$ = events$;
+    this.#events$ = events$;
     this.health = new Health(opened.log === undefined);
-    this.reader = new Reader(this.tree, this.health);
-    this.stall = new Stall(this.tree, this.health, events$);
-    if (opened.log !== undefined) this.#start(opened.log);
+    this.reader = new Reader(this.tree, this.health, clock);
+    this.stall = new Stall(this.tree, this.health, events$, clock);
+    if (opened.log !== undefined) this.#start(opened.log, clock);
   }
 
-  #start(log: WriteAheadLog): void {
-    const { tree, health, stall, events$: events } = this;
+  #start(log: WriteAheadLog, clock: Clock): void {
+    const { tree, health, stall } = this;
+    const events = this.#events$;
     const executor = this.#executor;
     const onInstalled = (): void => {
       this.#versionChanged$.next();
       stall.reconsider();
     };
-    const flushes = new FlushStream({ tree, log, executor, events, counters: this.jobCounters, onInstalled, health, closing: this.#closing.signal });
-    const compactions = new CompactionStream({ tree, executor, health, events, counters: this.jobCounters, onInstalled });
+    const { signal: closing } = this.#closing;
+    const work = { tree, executor, health, events, counters: this.jobCounters, clock, closing, onInstalled };
+    const flushes = new FlushStream({ ...work, log });
+    const compactions = new CompactionStream(work);
     const keeper = new LogKeeper({
       tree,
       log,
@@ -83,7 +87,8 @@ export class Engine {
       flushes,
       events,
       barrier: () => this.#barrier(),
-      closing: this.#closing.signal,
+      closing,
+      clock,
     });
     this.#flushes = flushes;
     this.#compactions = compactions;
@@ -91,19 +96,31 @@ export class Engine {
 
     const committed$ = new Subject<CommittedGroup>();
     this.#running.add(
-      committed$.subscribe((group) => {
-        if (this.changes$.observed) this.changes$.next(changesOf(group));
+      committed$.subscribe({
+        next: (group) => {
+          if (this.#changes$.observed) this.#changes$.next(changesOf(group));
+        },
+        error: (error: unknown) => health.logFailed(error), // a bug of ours
       }),
     );
     this.#running.add(flushes.run().subscribe({ error: () => undefined })); // it ends so only while the store closes
     this.#running.add(compactions.run(this.#versionChanged$).subscribe());
-    const pipeline = { tree, log, keeper, stall, health, committed$, counters: this.writeCounters };
+    const pipeline = { tree, log, keeper, stall, health, committed$, counters: this.writeCounters, clock };
     this.#drained = new Promise((resolve, reject) => {
       writePipeline(this.#writes$, pipeline).subscribe({ complete: resolve, error: reject });
     });
     this.#drained.catch((error: unknown) => health.logFailed(error)); // a bug of ours: nothing is written any more
     keeper.prepareNext();
     this.#versionChanged$.next(); // the picker may find work in what was opened
+  }
+
+  get events(): Observable<EngineEvent> {
+    return this.#events$;
+  }
+
+  /** Each committed group's changes, before its acknowledgements. */
+  get changes(): Observable<readonly Change[]> {
+    return this.#changes$;
   }
 
   /** Sends a write into the pipeline, or refuses it. */
@@ -130,7 +147,7 @@ export class Engine {
   #barrier(): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#isDraining) return reject(new ClosedError('store'));
-      const sink = { succeed: (_commit: Commit) => resolve(), fail: reject };
+      const sink = { succeed: () => resolve(), fail: (error: unknown) => reject(toError(error)) };
       this.#writes$.next(new Write([], 0, 'buffered', sink));
     });
   }
@@ -157,13 +174,13 @@ export class Engine {
       failure = error;
     }
     this.#running.unsubscribe();
-    this.changes$.complete();
+    this.#changes$.complete();
     await this.#executor.close();
     await this.log?.close();
     await this.tree.close();
     await this.#lock?.release();
-    this.events$.complete();
-    if (failure !== undefined) throw failure;
+    this.#events$.complete();
+    if (failure !== undefined) throw toError(failure);
   }
 
   async #shutDown(log: WriteAheadLog, flushes: FlushStream): Promise<void> {

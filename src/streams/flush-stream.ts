@@ -14,11 +14,11 @@ import { tableOptionsFor } from '../storage/compaction/table-options.ts';
 import type { TableJobExecutor } from '../storage/compaction/executor.ts';
 import type { Tree, WaitingMemtable } from '../storage/tree.ts';
 import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
-import { backOffMs, waitMs } from './back-off.ts';
+import { backOffMs, type Clock, waitMs } from './clock.ts';
 import type { EngineEvent } from './engine-events.ts';
 import type { Health } from './health.ts';
 import type { JobCounters } from './job-counters.ts';
-import { now } from './turn.ts';
+import { toError } from './to-error.ts';
 
 export interface FlushParts {
   readonly tree: Tree;
@@ -26,6 +26,7 @@ export interface FlushParts {
   readonly executor: TableJobExecutor;
   readonly events: Subject<EngineEvent>;
   readonly counters: JobCounters;
+  readonly clock: Clock;
   /** Told after each flush: the version has changed, and there is room. */
   readonly onInstalled: () => void;
   readonly health: Health;
@@ -98,25 +99,25 @@ export class FlushStream {
   }
 
   #flushUntilDone(full: WaitingMemtable): Observable<void> {
-    const { events, health, closing } = this.#parts;
+    const { events, health, closing, clock } = this.#parts;
     return defer(() => this.#flush(full)).pipe(
       retry({
         delay: (error: unknown, attempt) => {
-          const retryInMs = backOffMs(attempt);
+          const retryInMs = backOffMs(clock, attempt);
           health.backgroundFailed('flush', error);
           events.next({ type: 'backgroundError', during: 'flush', error, retryInMs });
           this.#wake(health.refusalOfWrite(true) ?? error);
-          return closing.aborted ? throwError(() => error) : from(waitMs(retryInMs, closing));
+          return closing.aborted ? throwError(() => toError(error)) : from(waitMs(clock, retryInMs, closing));
         },
       }),
     );
   }
 
   async #flush(full: WaitingMemtable): Promise<void> {
-    const { tree, log, executor, events, counters, health, onInstalled } = this.#parts;
+    const { tree, log, executor, events, counters, clock, health, onInstalled } = this.#parts;
     const { memtable } = full;
     const jobId = counters.nextJobId();
-    const started = now();
+    const started = clock.now();
     events.next({ type: 'flushBegin', jobId, entries: memtable.entryCount, bytes: memtable.bytesUsed });
     let bytesWritten = 0;
     let failure: unknown;
@@ -140,7 +141,7 @@ export class FlushStream {
       failure = error;
       throw error;
     } finally {
-      events.next({ type: 'flushEnd', jobId, bytesWritten, durationMs: now() - started, error: failure });
+      events.next({ type: 'flushEnd', jobId, bytesWritten, durationMs: clock.now() - started, error: failure });
     }
     health.backgroundSucceeded('flush');
     onInstalled();

@@ -15,7 +15,7 @@ import type { Subject } from 'rxjs';
 import { NoSpaceError } from '../errors.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
-import { backOffMs, waitMs } from './back-off.ts';
+import { backOffMs, type Clock, waitMs } from './clock.ts';
 import type { EngineEvent } from './engine-events.ts';
 import type { FlushStream } from './flush-stream.ts';
 import type { Health } from './health.ts';
@@ -34,11 +34,12 @@ export interface LogKeeperParts {
   /** Sends a barrier through the write pipeline: the only place where the memtable may be changed for another one. */
   readonly barrier: () => Promise<void>;
   readonly closing: AbortSignal;
+  readonly clock: Clock;
 }
 
 export class LogKeeper {
   readonly #parts: LogKeeperParts;
-  #syncTimer: NodeJS.Timeout | undefined;
+  #cancelSync: (() => void) | undefined;
   #mending: Promise<void> | undefined;
 
   constructor(parts: LogKeeperParts) {
@@ -70,10 +71,10 @@ export class LogKeeper {
 
   /** Makes what is buffered durable within the interval. */
   syncSoon(): void {
-    const { log, tree, health } = this.#parts;
-    if (this.#syncTimer !== undefined || health.isLogBroken) return;
-    this.#syncTimer = setTimeout(() => {
-      this.#syncTimer = undefined;
+    const { log, tree, health, clock } = this.#parts;
+    if (this.#cancelSync !== undefined || health.isLogBroken) return;
+    this.#cancelSync = clock.setTimer(() => {
+      this.#cancelSync = undefined;
       log.sync().then(
         () => {
           if (log.isDirty) this.syncSoon();
@@ -81,7 +82,6 @@ export class LogKeeper {
         (error: unknown) => this.logFailed(error),
       );
     }, tree.options.syncIntervalMs);
-    this.#syncTimer.unref();
   }
 
   logFailed(error: unknown): void {
@@ -93,17 +93,17 @@ export class LogKeeper {
   }
 
   async close(): Promise<void> {
-    clearTimeout(this.#syncTimer);
+    this.#cancelSync?.();
     await this.#mending;
   }
 
   async #mend(cause: unknown): Promise<void> {
-    const { health, events, stall, closing } = this.#parts;
+    const { health, events, stall, closing, clock } = this.#parts;
     let error = cause;
     for (let attempt = 0; ; attempt += 1) {
-      const retryInMs = backOffMs(attempt);
+      const retryInMs = backOffMs(clock, attempt);
       events.next({ type: 'backgroundError', during: 'log', error, retryInMs });
-      await waitMs(retryInMs, closing);
+      await waitMs(clock, retryInMs, closing);
       if (closing.aborted) return;
       try {
         await this.#tryToMend(error);

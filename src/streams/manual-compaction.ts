@@ -19,12 +19,12 @@ export class ManualCompaction {
   readonly #range: UserKeyRange;
   /** Levels from here on stay as they are: the deepest that held anything of the range when it began. */
   readonly #levelEnd: number;
-  readonly finish: (error?: unknown) => void;
+  readonly finish: (error?: Error) => void;
   #level = 0;
   /** What is left of the present level; `undefined`: nothing. */
   #left: UserKeyRange | undefined;
 
-  constructor(version: Version, range: UserKeyRange, finish: (error?: unknown) => void) {
+  constructor(version: Version, range: UserKeyRange, finish: (error?: Error) => void) {
     this.#range = range;
     this.#left = range;
     this.finish = finish;

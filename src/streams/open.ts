@@ -9,15 +9,17 @@ import { MemoryFileSystem } from '../storage/file-system/memory-file-system.ts';
 import { NodeFileSystem } from '../storage/file-system/node-file-system.ts';
 import { openTree } from '../storage/open-tree.ts';
 import { checkOptions, type EngineOptions, type GivenOptions } from '../storage/options.ts';
+import { type Clock, SLICE_MS, systemClock, yieldTurn } from './clock.ts';
 import { Engine } from './engine.ts';
 import type { EngineEvent } from './engine-events.ts';
 import { Operation } from './operation.ts';
 import { Store } from './store.ts';
-import { now, SLICE_MS, yieldTurn } from './turn.ts';
 
 export interface OpenOptions extends GivenOptions {
   /** Where the files are. Default: the operating system's. */
   readonly fileSystem?: FileSystem | undefined;
+  /** Time and chance. Default: the system's. For tests that are to run the same way each time. */
+  readonly clock?: Clock | undefined;
   /** Hears of what happens from the very beginning: also of what recovery had to leave out, which is before `store.events`. */
   readonly onEvent?: ((event: EngineEvent) => void) | undefined;
 }
@@ -39,7 +41,7 @@ export function open(directory: string, options: OpenOptions = {}): Operation<St
   const checked = checkOptions(options);
   return new Operation((sink) => {
     const fileSystem = options.fileSystem ?? new NodeFileSystem();
-    openStore(directory, checked, fileSystem, options.onEvent).then(
+    openStore(directory, checked, fileSystem, options).then(
       (store) => sink.succeed(store),
       (error: unknown) => sink.fail(error),
     );
@@ -56,18 +58,18 @@ async function openStore(
   directory: string,
   options: EngineOptions,
   fileSystem: FileSystem,
-  onEvent: ((event: EngineEvent) => void) | undefined,
+  { onEvent, clock = systemClock }: OpenOptions,
 ): Promise<Store> {
   const events$ = new Subject<EngineEvent>();
-  if (onEvent !== undefined) events$.subscribe(onEvent);
-  const executor = executorFor(fileSystem, options, events$);
+  if (onEvent !== undefined) events$.subscribe({ next: onEvent, error: () => undefined }); // it never errs
+  const executor = executorFor(fileSystem, options, clock, events$);
   try {
     const opened = await openTree(directory, options, {
       fileSystem,
       executor,
       pid: process.pid,
-      now: new Date(),
-      yieldTurn,
+      now: clock.date(),
+      yieldTurn: () => yieldTurn(clock),
     })();
     if (E.isLeft(opened)) throw opened.left;
     const { torn } = opened.right.recovery;
@@ -75,15 +77,20 @@ async function openStore(
       const { file, offset, bytesDropped, reason, corruption } = torn;
       events$.next({ type: 'logTailDropped', file, offset, bytesDropped, reason, error: corruption });
     }
-    return new Store(new Engine(opened.right, executor, events$));
+    return new Store(new Engine(opened.right, executor, clock, events$));
   } catch (error) {
     await executor.close();
     throw error;
   }
 }
 
-function executorFor(fileSystem: FileSystem, options: EngineOptions, events$: Subject<EngineEvent>): TableJobExecutor {
-  const turns = { fileSystem, sliceMs: SLICE_MS, now, yieldTurn };
+function executorFor(
+  fileSystem: FileSystem,
+  options: EngineOptions,
+  clock: Clock,
+  events$: Subject<EngineEvent>,
+): TableJobExecutor {
+  const turns = { fileSystem, sliceMs: SLICE_MS, now: () => clock.now(), yieldTurn: () => yieldTurn(clock) };
   if (options.worker === 'off' || !fileSystem.isReachableFromWorkers) return new InlineExecutor(turns);
   return new WorkerExecutor({
     ...turns,

@@ -10,12 +10,12 @@ import type { Bytes } from '../model.ts';
 import { copyOut } from '../storage/read/copy-out.ts';
 import { Lookup } from '../storage/table/lookup.ts';
 import type { Tree } from '../storage/tree.ts';
+import { type Clock, yieldTurn } from './clock.ts';
 import type { Health } from './health.ts';
 import { KeyBuffer } from './key-buffer.ts';
 import type { Sink } from './operation.ts';
 import { type ScanQuery, ScanSource } from './scan-source.ts';
 import type { PageSource } from './stream.ts';
-import { yieldTurn } from './turn.ts';
 
 /** A lookup and the buffer its key is in: both are taken again for the next read, unless this one waits for the disk. */
 class PointRead {
@@ -38,13 +38,15 @@ const isFound: ReadResult<boolean> = (lookup) => lookup.state === 'found';
 export class Reader {
   readonly #tree: Tree;
   readonly #health: Health;
+  readonly #clock: Clock;
   #point = new PointRead();
   /** Scans that are open: closing the store ends them. */
   readonly #scans = new Set<{ fail(error: Error): void }>();
 
-  constructor(tree: Tree, health: Health) {
+  constructor(tree: Tree, health: Health, clock: Clock) {
     this.#tree = tree;
     this.#health = health;
+    this.#clock = clock;
   }
 
   /** @param sequence - of a snapshot; `undefined`: the present */
@@ -67,7 +69,7 @@ export class Reader {
       const work = async (): Promise<void> => {
         for (let index = next++; index < keys.length; index = next++) {
           values[index] = await this.#readOne(keys[index] as Bytes, at, valueOf);
-          if (index % READS_PER_TURN === READS_PER_TURN - 1) await yieldTurn();
+          if (index % READS_PER_TURN === READS_PER_TURN - 1) await yieldTurn(this.#clock);
         }
       };
       await Promise.all(Array.from({ length: Math.min(READS_AT_ONCE, keys.length) }, work));
@@ -80,7 +82,7 @@ export class Reader {
   scan<T>(query: ScanQuery<T>): PageSource<T> {
     const refusal = this.#health.refusalOfRead();
     if (refusal !== undefined) throw refusal;
-    const scan = new ScanSource(this.#tree, query, () => this.#scans.delete(scan));
+    const scan = new ScanSource(this.#tree, query, this.#clock, () => this.#scans.delete(scan));
     this.#scans.add(scan);
     return scan;
   }

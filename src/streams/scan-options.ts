@@ -5,7 +5,6 @@ import { copyOut } from '../storage/read/copy-out.ts';
 import type { VisibleIterator } from '../storage/read/visible-iterator.ts';
 import { toBytes } from './key-buffer.ts';
 import type { ScanBound, ScanQuery } from './scan-source.ts';
-import type { Snapshot } from './snapshot.ts';
 import { checkKey } from './write.ts';
 
 export interface ScanOptions extends KeyRange {
@@ -17,8 +16,6 @@ export interface ScanOptions extends KeyRange {
   readonly keys?: boolean | undefined;
   /** False: give keys only. Default true. */
   readonly values?: boolean | undefined;
-  /** Scan what this snapshot sees. Default: what the store holds when the scan is opened. */
-  readonly snapshot?: Snapshot | undefined;
   /** Ends the scan with an `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -60,17 +57,20 @@ export function queryOf<T>(
   sequence: SequenceNumber | undefined,
   select: (at: VisibleIterator) => T,
 ): ScanQuery<T> {
-  const { reverse = false, limit = Infinity, snapshot, signal } = options;
+  const { reverse = false, limit = Infinity, signal } = options;
   if (typeof reverse !== 'boolean') throw new InvalidArgumentError('reverse', 'true or false', reverse);
   if (typeof limit !== 'number') throw new InvalidArgumentError('limit', 'a number', limit);
   if (limit !== Infinity && (!Number.isSafeInteger(limit) || limit < 0)) {
     throw new OutOfRangeError('limit', 'a whole number from 0, or Infinity', limit);
   }
-  return { ...boundsOf(options), isReverse: reverse, limit, sequence: snapshot?.sequence ?? sequence, signal, select };
+  return { ...boundsOf(options), isReverse: reverse, limit, sequence, signal, select };
 }
 
 /** `scan(start, end)` is `scan({ gte: start, lt: end })`. */
-export function scanOptionsOf(startOrOptions: Bytes | ScanOptions | undefined, end: Bytes | undefined): ScanOptions {
+export function scanOptionsOf<Options extends ScanOptions>(
+  startOrOptions: Bytes | Options | undefined,
+  end: Bytes | undefined,
+): Options | ScanOptions {
   if (startOrOptions === undefined || typeof startOrOptions === 'string' || startOrOptions instanceof Uint8Array) {
     return { gte: startOrOptions, lt: end };
   }

@@ -10,8 +10,8 @@ import { compareBytes } from '../storage/codec/compare.ts';
 import { VisibleIterator } from '../storage/read/visible-iterator.ts';
 import type { Step } from '../storage/read/internal-iterator.ts';
 import type { ReadView, Tree } from '../storage/tree.ts';
+import { type Clock, yieldTurn } from './clock.ts';
 import type { PageSource } from './stream.ts';
-import { yieldTurn } from './turn.ts';
 
 export interface ScanBound {
   readonly key: Uint8Array;
@@ -53,7 +53,7 @@ export class ScanSource<T> implements PageSource<T> {
   #isPulling = false;
   #failure: Error | undefined;
 
-  constructor(tree: Tree, query: ScanQuery<T>, onClose: () => void) {
+  constructor(tree: Tree, query: ScanQuery<T>, clock: Clock, onClose: () => void) {
     this.#tree = tree;
     this.#query = query;
     this.#onClose = onClose;
@@ -65,7 +65,8 @@ export class ScanSource<T> implements PageSource<T> {
       readAheadBytes: isShort ? 0 : READ_AHEAD_BYTES,
     });
     const { sequence } = this.#view;
-    this.#entries = new VisibleIterator(source, { sequence, isReverse: query.isReverse, pause: yieldTurn });
+    const pause = (): Promise<void> => yieldTurn(clock);
+    this.#entries = new VisibleIterator(source, { sequence, isReverse: query.isReverse, pause });
   }
 
   pull(): readonly T[] | Promise<readonly T[]> {
@@ -80,7 +81,7 @@ export class ScanSource<T> implements PageSource<T> {
 
   async #pullLater(first: Promise<void>, page: T[]): Promise<readonly T[]> {
     try {
-      for (let step: Step = first; step !== undefined && page.length === 0; ) {
+      for (let step: Step = first; step !== undefined && page.length === 0;) {
         await step;
         this.#waiting = undefined;
         this.#check();

@@ -17,7 +17,7 @@ import { compactionDebt, levelBytesMax } from '../storage/compaction/picker.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { EngineEvent } from './engine-events.ts';
 import type { Health } from './health.ts';
-import { now } from './turn.ts';
+import type { Clock } from './clock.ts';
 
 /** Bytes per second at the beginning of the slowdown. About what flush and one compaction do on two cores. */
 const RATE_MAX = 48 * 1024 * 1024;
@@ -36,6 +36,7 @@ export class Stall implements PaceByDebtPort<SizedGroup> {
   readonly #tree: Tree;
   readonly #health: Health;
   readonly #events: Subject<EngineEvent>;
+  readonly #clock: Clock;
   readonly #changed = new Subject<void>();
   /** From when on the credit allows the next group. */
   #freeAt = 0;
@@ -43,10 +44,11 @@ export class Stall implements PaceByDebtPort<SizedGroup> {
   /** Milliseconds that groups were held, in total. */
   stalledMs = 0;
 
-  constructor(tree: Tree, health: Health, events: Subject<EngineEvent>) {
+  constructor(tree: Tree, health: Health, events: Subject<EngineEvent>, clock: Clock) {
     this.#tree = tree;
     this.#health = health;
     this.#events = events;
+    this.#clock = clock;
   }
 
   get changed$(): Observable<unknown> {
@@ -72,7 +74,7 @@ export class Stall implements PaceByDebtPort<SizedGroup> {
 
   delayMs(): number {
     if (this.#pressure() === 0) return 0;
-    const delay = this.#freeAt - now();
+    const delay = this.#freeAt - this.#clock.now();
     return delay < DELAY_MS_MIN ? 0 : delay;
   }
 
@@ -81,18 +83,18 @@ export class Stall implements PaceByDebtPort<SizedGroup> {
     const pressure = this.#pressure();
     if (pressure === 0) return;
     const rate = RATE_MIN + (RATE_MAX - RATE_MIN) * (1 - pressure) ** 2;
-    this.#freeAt = Math.max(this.#freeAt, now()) + (1000 * bytes) / rate;
+    this.#freeAt = Math.max(this.#freeAt, this.#clock.now()) + (1000 * bytes) / rate;
   }
 
   onWait(kind: StallKind): void {
-    this.#stalledSince ??= now();
+    this.#stalledSince ??= this.#clock.now();
     const level0Tables = this.#tree.versions.current.tables(0).length;
     this.#events.next({ type: 'stallBegin', kind, level0Tables, waitingMemtables: this.#tree.waiting.length });
   }
 
   onResume(): void {
     if (this.#stalledSince === undefined) return;
-    const durationMs = now() - this.#stalledSince;
+    const durationMs = this.#clock.now() - this.#stalledSince;
     this.#stalledSince = undefined;
     this.stalledMs += durationMs;
     this.#events.next({ type: 'stallEnd', durationMs });

@@ -11,7 +11,15 @@ import { type Change, type ChangesOptions, LiveChanges } from './change-stream.t
 import type { Engine } from './engine.ts';
 import type { EngineEvent } from './engine-events.ts';
 import { Operation, operationOf, type Sink } from './operation.ts';
-import { checkedKey, partOf, queryOf, type ScanOptions, scanOptionsOf, selectEntry, selectPart } from './scan-options.ts';
+import {
+  checkedKey,
+  partOf,
+  queryOf,
+  type ScanOptions,
+  scanOptionsOf,
+  selectEntry,
+  selectPart,
+} from './scan-options.ts';
 import { Snapshot } from './snapshot.ts';
 import { statsOf, type StoreStats } from './stats.ts';
 import { Stream } from './stream.ts';
@@ -22,6 +30,12 @@ export interface WriteOptions {
   readonly durability?: Durability | undefined;
   /** Takes the write back if it is not in a group yet; later its outcome stands. Either way it fails with `AbortedError`. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What and how to scan. */
+export interface StoreScanOptions extends ScanOptions {
+  /** Scan what this snapshot sees. Default: what the store holds when the scan is opened. */
+  readonly snapshot?: Snapshot | undefined;
 }
 
 /** A range of keys to compact; both ends inclusive, absent: without bound. */
@@ -46,7 +60,7 @@ export class Store {
 
   /** What happens in the background: flushes, compactions, stalls, errors. Completes when the store has closed. */
   get events(): Observable<EngineEvent> {
-    return this.#engine.events$;
+    return this.#engine.events;
   }
 
   /**
@@ -123,10 +137,11 @@ export class Store {
    * excludes `end`. An open scan keeps the tables it reads from being deleted; closing the store ends it with ClosedError.
    */
   scan(start?: Bytes, end?: Bytes): Stream<Entry>;
-  scan(options: ScanOptions & ({ readonly values: false } | { readonly keys: false })): Stream<Uint8Array>;
-  scan(options: ScanOptions): Stream<Entry>;
-  scan(startOrOptions?: Bytes | ScanOptions, end?: Bytes): Stream<Entry> | Stream<Uint8Array> {
-    const options = scanOptionsOf(startOrOptions, end);
+  scan(options: StoreScanOptions & ({ readonly values: false } | { readonly keys: false })): Stream<Uint8Array>;
+  scan(options: StoreScanOptions): Stream<Entry>;
+  scan(startOrOptions?: Bytes | StoreScanOptions, end?: Bytes): Stream<Entry> | Stream<Uint8Array> {
+    const options: StoreScanOptions = scanOptionsOf(startOrOptions, end);
+    if (options.snapshot !== undefined) return options.snapshot.scan(options);
     const part = partOf(options);
     const { reader } = this.#engine;
     if (part === 'entry') {
@@ -151,11 +166,12 @@ export class Store {
    * the store closes.
    */
   changes(options: ChangesOptions = { from: 'now' }): Stream<Change> {
-    const { from, signal } = options;
+    const { signal } = options;
+    const from: unknown = options.from;
     if (from !== 'now') throw new InvalidArgumentError('from', "'now'", from);
     return new Stream(() => {
       if (this.#engine.health.isClosed) throw new ClosedError('store');
-      return new LiveChanges(this.#engine.changes$, signal);
+      return new LiveChanges(this.#engine.changes, signal);
     });
   }
 
@@ -210,9 +226,7 @@ export class Store {
 
   #submit(operations: readonly WriteOperation[], bytes: number, options: WriteOptions | undefined): Operation<Commit> {
     const durability = this.#durability(options);
-    if (durability !== 'synced' && durability !== 'buffered') {
-      throw new InvalidArgumentError('durability', "'synced' or 'buffered'", durability);
-    }
+    checkDurability(durability);
     const signal = options?.signal;
     return new Operation((sink) => {
       const write = new Write(operations, bytes, durability, sink);
@@ -232,4 +246,10 @@ export class Store {
     write.onSettled = () => signal.removeEventListener('abort', abort);
     this.#engine.submit(write);
   }
+}
+
+/** The compiler knows; a plain-JavaScript caller may not. */
+function checkDurability(durability: unknown): void {
+  if (durability === 'synced' || durability === 'buffered') return;
+  throw new InvalidArgumentError('durability', "'synced' or 'buffered'", durability);
 }

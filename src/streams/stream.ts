@@ -10,7 +10,8 @@
  * RxJS's `from(asyncIterable)` would read all of it into memory, so streams never go through it.
  */
 import { Observable, type Subscriber } from 'rxjs';
-import { now, SLICE_MS, yieldTurn } from './turn.ts';
+import { SLICE_MS, systemClock, yieldTurn } from './clock.ts';
+import { toError } from './to-error.ts';
 
 /** Where a stream's values come from. One call at a time. */
 export interface PageSource<T> {
@@ -68,7 +69,7 @@ function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
     if (page.length === 0) subscriber.complete();
   };
   const drive = (): void => {
-    const sliceStart = now();
+    const sliceStart = systemClock.now();
     try {
       while (!subscriber.closed) {
         const page = source.pull();
@@ -83,8 +84,8 @@ function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
           return;
         }
         deliver(page);
-        if (now() - sliceStart > SLICE_MS) {
-          void yieldTurn().then(drive);
+        if (systemClock.now() - sliceStart > SLICE_MS) {
+          systemClock.afterTurn(drive);
           return;
         }
       }
@@ -102,7 +103,7 @@ class PageIterator<T> implements AsyncIterableIterator<T> {
   #index = 0;
   #isDone = false;
   #pulling: Promise<unknown> | undefined;
-  #sliceStart = now();
+  #sliceStart: number = systemClock.now();
 
   constructor(source: PageSource<T>) {
     this.#source = source;
@@ -132,7 +133,7 @@ class PageIterator<T> implements AsyncIterableIterator<T> {
 
   throw(error: unknown): Promise<IteratorResult<T, undefined>> {
     this.#end();
-    return Promise.reject(error);
+    return Promise.reject(toError(error));
   }
 
   [Symbol.asyncIterator](): this {
@@ -142,9 +143,9 @@ class PageIterator<T> implements AsyncIterableIterator<T> {
   async #pull(): Promise<void> {
     try {
       // A loop over cached pages is all microtasks: without a turn now and then, no timer would ever fire.
-      if (now() - this.#sliceStart > SLICE_MS) {
-        await yieldTurn();
-        this.#sliceStart = now();
+      if (systemClock.now() - this.#sliceStart > SLICE_MS) {
+        await yieldTurn(systemClock);
+        this.#sliceStart = systemClock.now();
       }
       this.#page = await this.#source.pull();
       this.#index = 0;

@@ -25,10 +25,10 @@ import { BatchBuffer, BatchReader } from '../storage/codec/write-batch.ts';
 import { Memtable } from '../storage/memtable/memtable.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { EncodedGroup, WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
+import type { Clock } from './clock.ts';
 import type { Health } from './health.ts';
 import type { LogKeeper } from './log-keeper.ts';
 import type { Stall } from './stall.ts';
-import { yieldTurn } from './turn.ts';
 import type { Write } from './write.ts';
 
 /** A group that is in the log and in the memtable. Its bytes are valid only while it is being published. */
@@ -47,6 +47,7 @@ export interface WritePipelineParts {
   /** Where committed groups are published; synchronously, before their acknowledgements. */
   readonly committed$: Subject<CommittedGroup>;
   readonly counters: WriteCounters;
+  readonly clock: Clock;
 }
 
 /** What the pipeline counts, for `store.stats()`. */
@@ -69,7 +70,7 @@ type Done = (failure: unknown) => void;
 
 /** The pipe. Subscribed to once, for the life of the store. */
 export function writePipeline(writes$: Observable<Write>, parts: WritePipelineParts): Observable<Group> {
-  const { tree, stall, counters } = parts;
+  const { tree, stall, counters, clock } = parts;
   const stages = new WriteStages(parts);
   const { waitingWritesMax, waitingWriteBytesMax, groupBytesMax, onOverflow } = tree.options;
   const fail = (group: Group, error: unknown): void => stages.fail(group, error);
@@ -84,7 +85,7 @@ export function writePipeline(writes$: Observable<Write>, parts: WritePipelinePa
       sizeOf: (write) => write.bytes,
       isCancelled: (write) => write.state === 'cancelled',
       onRejected: (write, error) => write.fail(error),
-      gather,
+      gather: (open, first) => gather(open, first, clock),
       onDepth: (writes, bytes, atDoor) => {
         counters.waitingWrites = writes;
         counters.waitingBytes = bytes;
@@ -105,9 +106,9 @@ export function writePipeline(writes$: Observable<Write>, parts: WritePipelinePa
  * When the next group is formed. Writers that await their acknowledgement write again in the microtasks after it: a sync
  * is worth waiting for all of them to come, a buffered write is not worth more than the end of the present microtask.
  */
-function gather(open: () => void, first: Write): void {
-  if (first.durability === 'synced') setImmediate(open);
-  else queueMicrotask(open);
+function gather(open: () => void, first: Write, clock: Clock): void {
+  if (first.durability === 'synced') clock.afterTurn(open);
+  else clock.afterMicrotask(open);
 }
 
 function take(group: Group): void {
@@ -127,7 +128,8 @@ class WriteStages {
 
   hasRoomFor(group: Group): boolean {
     const { tree, health } = this.#parts;
-    if (group.writes.some((write) => write.isBarrier) && (health.isLogBroken || tree.active.entryCount > 0)) return false;
+    if (group.writes.some((write) => write.isBarrier) && (health.isLogBroken || tree.active.entryCount > 0))
+      return false;
     // A write may have become impossible while it waited: `append` refuses it, and it needs no room.
     return health.isLogBroken || tree.active.hasRoomFor(operationCount(group), group.bytes);
   }
@@ -173,7 +175,7 @@ class WriteStages {
     let batch = 0;
     let isInBatch = false;
     const slice = (): void => {
-      for (let inserts = 0; inserts < INSERTS_PER_TURN; ) {
+      for (let inserts = 0; inserts < INSERTS_PER_TURN;) {
         if (!isInBatch) {
           if (batch === bounds.length - 1) return visible();
           reader.reset(bytes, bounds[batch] as number, bounds[batch + 1] as number);
@@ -188,7 +190,7 @@ class WriteStages {
           batch += 1;
         }
       }
-      void yieldTurn().then(slice);
+      this.#parts.clock.afterTurn(slice);
     };
     const visible = (): void => {
       this.#parts.tree.visibleSequence = this.#encoded.lastSequence;

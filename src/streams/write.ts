@@ -1,5 +1,5 @@
 /** One write on its way: what the caller asked for, and who waits for the answer. */
-import { InvalidArgumentError, KeyTooLargeError, ValueTooLargeError } from '../errors.ts';
+import { InvalidArgumentError, KeyTooLargeError, OutOfRangeError, ValueTooLargeError } from '../errors.ts';
 import type { Bytes, Commit, Durability, SequenceNumber, WriteOperation } from '../model.ts';
 import { BATCH_HEADER_BYTES, byteLength, encodedOperationBytes } from '../storage/codec/write-batch.ts';
 import type { Sink } from './operation.ts';
@@ -8,6 +8,9 @@ import type { Sink } from './operation.ts';
 export const KEY_BYTES_MAX: number = 64 * 1024;
 /** Longest value, and longest batch: the log's records are assembled in memory. */
 export const VALUE_BYTES_MAX: number = 1024 ** 3;
+
+/** Most operations of one batch: so that every batch fits into a memtable, whose overhead is per entry. */
+export const BATCH_OPERATIONS_MAX: number = 2 ** 24;
 
 /** What goes through the write pipeline. */
 export class Write {
@@ -89,22 +92,25 @@ export interface CheckedBatch {
 /** Refuses the whole batch, at the call, for one wrong line of it. The list is copied: later changes to it do nothing. */
 export function checkBatchOperations(given: readonly WriteOperation[]): CheckedBatch {
   if (!Array.isArray(given)) throw new InvalidArgumentError('batch', 'an array of operations', given);
+  if (given.length > BATCH_OPERATIONS_MAX) {
+    throw new OutOfRangeError('batch.length', `at most ${BATCH_OPERATIONS_MAX}`, given.length);
+  }
   let bytes = BATCH_HEADER_BYTES;
   const operations = given.map((operation: WriteOperation, index): WriteOperation => {
     const name = `batch[${index}]`;
-    if (typeof operation !== 'object' || operation === null) {
-      throw new InvalidArgumentError(name, 'an operation', operation);
-    }
-    const { type, key } = operation;
+    const given: unknown = operation;
+    if (typeof given !== 'object' || given === null) throw new InvalidArgumentError(name, 'an operation', given);
+    const { key } = operation;
+    const type: unknown = operation.type;
     const keyBytes = checkKey(key, `${name}.key`);
-    if (type === 'delete') {
+    if (operation.type === 'delete') {
       bytes += encodedOperationBytes(keyBytes, -1);
-      return { type, key };
+      return { type: 'delete', key };
     }
     if (type !== 'set') throw new InvalidArgumentError(`${name}.type`, "'set' or 'delete'", type);
     const { value } = operation;
     bytes += encodedOperationBytes(keyBytes, checkValue(value, `${name}.value`));
-    return { type, key, value };
+    return { type: 'set', key, value };
   });
   if (bytes > VALUE_BYTES_MAX) throw new ValueTooLargeError('batch', bytes, VALUE_BYTES_MAX);
   return { operations, bytes };

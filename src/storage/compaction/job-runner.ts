@@ -60,8 +60,7 @@ export class JobRunner {
   #pause(job: TableJob): Promise<void> | undefined {
     if (this.#calledOff.has(job.jobId)) return Promise.reject(new AbortedError(`the ${job.type}`));
     if (job.type === 'compaction' && this.#flushesRunning > 0) return this.#afterFlushes(job);
-    const { now, sliceMs } = this.#options;
-    if (now() - this.#sliceStart < sliceMs) return undefined;
+    if (this.#options.now() - this.#sliceStart < this.#options.sliceMs) return undefined;
     return this.#yield(job);
   }
 

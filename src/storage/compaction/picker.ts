@@ -143,8 +143,7 @@ function complete(
     const isFree = version.overlapping(level + 1, rangeOf(expanded)).length === overlaps.length;
     if (isFree && bytes <= options.tableBytesMax * EXPANDED_TABLES_MAX) inputs = expanded;
   }
-  const grandparents =
-    level + 2 < LEVELS ? version.overlapping(level + 2, rangeOf([...inputs, ...overlaps])) : [];
+  const grandparents = level + 2 < LEVELS ? version.overlapping(level + 2, rangeOf([...inputs, ...overlaps])) : [];
   return { reason, level, inputs, overlaps, grandparents };
 }
 

@@ -1,6 +1,8 @@
 /** The worker thread's side: takes jobs, runs them, answers. It has its own view of the files, and no other state. */
+/* eslint-disable no-restricted-imports -- an entry of its own: this is where its clock comes from */
 import { performance } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers/promises';
+/* eslint-enable no-restricted-imports */
 import { parentPort } from 'node:worker_threads';
 import { NodeFileSystem } from '../file-system/node-file-system.ts';
 import { JobRunner } from './job-runner.ts';

@@ -30,7 +30,7 @@ export interface MemoryFileSystemOptions {
  * Files in memory, with the rules of POSIX and the durability of a disk.
  *
  * A file's bytes are durable after its `sync`, its name after `syncDirectory` of the directory. Until then both are
- * visible, but may be missing in a {@link crashImage}. Paths use `/`, are case sensitive, and relative ones begin at the
+ * visible, but may be missing in a {@link MemoryFileSystem.crashImage}. Paths use `/`, are case sensitive, and relative ones begin at the
  * root; parents must exist (`makeDirectory` makes them). Memory grows with what is written, up to twice the bytes of files
  * that are still being written.
  */

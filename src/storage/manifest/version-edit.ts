@@ -95,7 +95,8 @@ export function encodeVersionEdit(edit: VersionEdit): Uint8Array {
   if (edit.previousLogNumber !== undefined) writer.number(PREVIOUS_LOG_NUMBER).number(edit.previousLogNumber);
   if (edit.nextFileNumber !== undefined) writer.number(NEXT_FILE_NUMBER).number(edit.nextFileNumber);
   if (edit.lastSequence !== undefined) writer.number(LAST_SEQUENCE).number(edit.lastSequence);
-  for (const { level, key } of edit.compactionPointers ?? []) writer.number(COMPACTION_POINTER).number(level).bytes(key);
+  for (const { level, key } of edit.compactionPointers ?? [])
+    writer.number(COMPACTION_POINTER).number(level).bytes(key);
   for (const { level, fileNumber } of edit.deletedTables ?? []) {
     writer.number(DELETED_TABLE).number(level).number(fileNumber);
   }

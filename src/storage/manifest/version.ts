@@ -61,7 +61,8 @@ export class Version {
       if (levels[level]?.delete(fileNumber) !== true) return E.left(`table ${fileNumber} is not in level ${level}`);
     }
     for (const { level, table } of edit.newTables ?? []) {
-      if (levels.some((tables) => tables.has(table.fileNumber))) return E.left(`table ${table.fileNumber} is there twice`);
+      if (levels.some((tables) => tables.has(table.fileNumber)))
+        return E.left(`table ${table.fileNumber} is there twice`);
       if (compareInternal(table.smallest, 0, table.smallest.length, table.largest, 0, table.largest.length) > 0) {
         return E.left(`table ${table.fileNumber} begins behind its end`);
       }
@@ -82,7 +83,7 @@ export class Version {
    */
   overlapping(level: number, range: UserKeyRange): readonly TableMeta[] {
     let found: readonly TableMeta[] = [];
-    for (let wanted = range; ; ) {
+    for (let wanted = range; ;) {
       const next = this.tables(level).filter((table) => isOverlapping(table, wanted));
       if (next.length === found.length) return next;
       found = next;

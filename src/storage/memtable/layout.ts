@@ -56,7 +56,7 @@ export const ENTRY_HEADER_BYTES = 16;
 export const ENTRY_OVERHEAD_BYTES_MAX: number = ENTRY_HEADER_BYTES + 3;
 
 export const NODE_BYTES = 512;
-export const NODE_WORDS: number = NODE_BYTES / 4;
+const NODE_WORDS: number = NODE_BYTES / 4;
 /** Takes the word offset of a slot to that of its node. */
 export const NODE_MASK: number = -NODE_WORDS;
 

@@ -188,4 +188,3 @@ export class VisibleIterator {
     this.valueEnd = this.#value.length;
   }
 }
-

@@ -71,6 +71,7 @@ describe('Memtable', { timeout: 30_000 }, () => {
     ['ascending', (at: number) => at],
     ['descending', (at: number) => 19_999 - at],
     ['scattered', (at: number) => (at * 7919) % 20_000],
+    ['two ascending', (at: number) => (at % 2 === 0 ? at / 2 : 10_000 + (at - 1) / 2)],
     ['from the middle outwards', (at: number) => (at % 2 === 0 ? 10_000 + at / 2 : 9_999 - (at - 1) / 2)],
   ])('with 20,000 keys in %s order', (_name, order) => {
     const table = Memtable.create(8 << 20);
@@ -267,6 +268,18 @@ describe('Memtable', { timeout: 30_000 }, () => {
       }),
     );
     expect(() => Memtable.create(Memtable.capacityFor(1, 2 ** 31))).toThrow(RangeError);
+  });
+
+  it('has that room to the last entry even where all nodes end half full and all entries are padded', () => {
+    const entryCount = 20_000;
+    const payloadBytes = 17;
+    const table = Memtable.create(Memtable.capacityFor(entryCount, entryCount * payloadBytes));
+    for (let left = entryCount; left > 0; left -= 1) {
+      if (left % 64 === 0) expect(table.hasRoomFor(left, left * payloadBytes)).toBe(true);
+      add(table, set(numberKey(left), entryCount - left + 1, new Uint8Array(1)));
+    }
+    expect(collectForwards(table)).toHaveLength(entryCount);
+    expect(table.bytesUsed).toBeGreaterThan(0.98 * table.capacityBytes);
   });
 
   describe('attached to a buffer', () => {

@@ -1,0 +1,65 @@
+/**
+ * Time and chance, in one place, so that a test can put its own in their stead: nothing else in `src` reads a clock, sets a
+ * timer or draws a random number.
+ *
+ * Turns of the event loop: long work on the main thread is done in slices, and between two slices everything else has its
+ * turn. `setImmediate`, because microtasks (and RxJS's asapScheduler) let no timer and no socket through.
+ */
+
+export interface Clock {
+  /** Milliseconds from any fixed point, never going back. */
+  now(): number;
+  /** The date on the wall; may jump. Used in notes for people, never to order anything. */
+  date(): Date;
+  /** In [0, 1). */
+  random(): number;
+  /** Calls `work` once, after so many milliseconds; gives what calls it off. Does not keep the process alive. */
+  setTimer(work: () => void, ms: number): () => void;
+  /** Calls `work` once, when the event loop has had a turn. */
+  afterTurn(work: () => void): void;
+  /** Calls `work` once, when the present microtasks are done. */
+  afterMicrotask(work: () => void): void;
+}
+
+/* eslint-disable no-restricted-globals -- this is the one place that may use them */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  date: () => new Date(),
+  random: () => Math.random(),
+  setTimer: (work, ms) => {
+    const timer = setTimeout(work, ms);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+  afterTurn: (work) => void setImmediate(work),
+  afterMicrotask: (work) => queueMicrotask(work),
+};
+/* eslint-enable no-restricted-globals */
+
+/** Longest time, in milliseconds, that one piece of work keeps the event loop. */
+export const SLICE_MS = 4;
+
+/** Resolves when the event loop has had a turn. */
+export const yieldTurn = (clock: Clock): Promise<void> => new Promise((resolve) => clock.afterTurn(resolve));
+
+/** Resolves after so many milliseconds, or when the signal aborts. */
+export const waitMs = (clock: Clock, ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const end = (): void => {
+      cancel();
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const cancel = clock.setTimer(end, ms);
+    signal.addEventListener('abort', end);
+  });
+
+const BACK_OFF_FIRST_MS = 50;
+const BACK_OFF_LONGEST_MS = 30_000;
+
+/** How long to wait before trying again: doubling, bounded, with jitter so that many stores do not try in step. */
+export function backOffMs(clock: Clock, attempt: number): number {
+  const full = Math.min(BACK_OFF_LONGEST_MS, BACK_OFF_FIRST_MS * 2 ** Math.min(attempt, 20));
+  return full / 2 + (full / 2) * clock.random();
+}

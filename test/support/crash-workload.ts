@@ -1,0 +1,102 @@
+/**
+ * A workload that walks every path to the disk with few calls, and what it looked like at each of them.
+ *
+ * It is run once; the crash images are taken before each of its file calls, by the hook of the memory file system.
+ */
+import type { FileOperation, FileOperationHook } from '../../src/storage/file-system/memory-faults.ts';
+import { MemoryFileSystem, open, type OpenOptions, type Store } from '../../src/index.ts';
+import { scanStore } from './store-commands.ts';
+import { randomOf } from './runs.ts';
+import type { TextEntry } from './sorted-model.ts';
+import { TrackedWrites } from './tracked-writes.ts';
+
+export const DIRECTORY = '/db';
+
+/** Options under which 30 writes flush, compact, and rotate logs and manifests; from the seed. */
+export function workloadOptions(random: () => number): OpenOptions {
+  const pick = <T>(choices: readonly T[]): T => choices[Math.floor(random() * choices.length)] as T;
+  return {
+    memtableBytesMax: pick([1024, 2048, 4096]),
+    waitingMemtablesMax: pick([1, 2]),
+    level0CompactionTrigger: pick([1, 2, 4]),
+    level1BytesMax: pick([1024, 8192]),
+    tableBytesMax: pick([1024, 4096]),
+    blockBytesMax: pick([1, 256, 4096]),
+    manifestBytesMax: pick([1024, 4096]),
+    groupBytesMax: pick([1, 500, 100_000]),
+    syncIntervalMs: pick([1, 60_000]),
+    compression: pick(['none', 'snappy'] as const),
+    durability: pick(['synced', 'buffered'] as const),
+  };
+}
+
+export class Workload {
+  readonly options: OpenOptions;
+  readonly tracked: TrackedWrites;
+  readonly fileSystem: MemoryFileSystem;
+  readonly #random: () => number;
+  store: Store | undefined;
+
+  constructor(seed: number, onOperation: FileOperationHook, options: OpenOptions = {}) {
+    this.#random = randomOf(seed);
+    this.options = { ...workloadOptions(this.#random), ...options };
+    this.tracked = new TrackedWrites(this.#random);
+    this.fileSystem = new MemoryFileSystem({ onOperation });
+  }
+
+  /** What the store says is durable at this moment. */
+  get durableSequence(): number {
+    return this.store?.stats().durableSequence ?? 0;
+  }
+
+  async open(): Promise<Store> {
+    this.store = await open(DIRECTORY, { ...this.options, fileSystem: this.fileSystem });
+    return this.store;
+  }
+
+  async close(): Promise<void> {
+    const store = this.store;
+    const issued = this.tracked.writes.length;
+    this.store = undefined; // its figures are those of the next one from here on
+    await store?.close();
+    this.tracked.madeDurable(issued);
+  }
+
+  /** Opens, writes, flushes, compacts, reopens, closes. Nothing in it may fail. */
+  async run(steps: number): Promise<void> {
+    let store = await this.open();
+    const unanswered: Promise<unknown>[] = [];
+    for (let step = 0; step < steps; step += 1) {
+      const choice = this.#random();
+      if (choice < 0.7) {
+        const burst = 1 + Math.floor(this.#random() * 4);
+        for (let count = 0; count < burst; count += 1) {
+          unanswered.push(this.tracked.issue(store, this.#random() < 0.5 ? 'synced' : 'buffered'));
+        }
+        if (this.#random() < 0.6) await Promise.all(unanswered.splice(0));
+      } else if (choice < 0.8) {
+        await Promise.all(unanswered.splice(0));
+        const issued = this.tracked.writes.length;
+        await store.flush();
+        this.tracked.madeDurable(issued);
+      } else if (choice < 0.9) {
+        await store.compact();
+      } else if (choice < 0.95) {
+        const [entry] = await scanStore(store, { way: 'pull', limit: 1 });
+        if (entry !== undefined) store.snapshot(); // never closed: it must not keep anything from being recovered
+      } else {
+        await Promise.all(unanswered.splice(0));
+        await this.close();
+        store = await this.open();
+      }
+    }
+    await Promise.all(unanswered);
+    await this.close();
+  }
+}
+
+/** All entries of a store. */
+export const contentOf = async (store: Store): Promise<readonly TextEntry[]> =>
+  (await scanStore(store, { way: 'pages' })) as TextEntry[];
+
+export const nameOf = ({ index, name, path }: FileOperation): string => `before call ${index} (${name} ${path})`;

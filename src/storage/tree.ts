@@ -79,6 +79,8 @@ export class Tree {
   /** Tables that an edit took out, to be removed when no reader holds them. */
   readonly #garbage = new Set<number>();
   #sweeping: Promise<void> | undefined;
+  /** Whether something became garbage while a sweep was under way, which does not look for it any more. */
+  #isSweepDue = false;
 
   constructor(parts: TreeParts) {
     this.fileSystem = parts.fileSystem;
@@ -169,8 +171,15 @@ export class Tree {
   /** Removes tables that nothing names any more. Failures are left for the next open, which removes what is not named. */
   sweep(): void {
     if (this.#garbage.size === 0 || this.options.readOnly) return;
-    this.#sweeping ??= this.#sweep().finally(() => {
+    if (this.#sweeping !== undefined) {
+      this.#isSweepDue = true;
+      return;
+    }
+    this.#sweeping = this.#sweep().finally(() => {
       this.#sweeping = undefined;
+      if (!this.#isSweepDue) return;
+      this.#isSweepDue = false;
+      this.sweep();
     });
   }
 
@@ -189,7 +198,7 @@ export class Tree {
   }
 
   async close(): Promise<void> {
-    await this.#sweeping;
+    while (this.#sweeping !== undefined) await this.#sweeping; // one may be followed by another
     await this.versions.close();
     await this.tables.closeAll();
   }

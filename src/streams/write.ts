@@ -4,7 +4,7 @@ import type { Bytes, Commit, Durability, SequenceNumber, WriteOperation } from '
 import { BATCH_HEADER_BYTES, byteLength, encodedOperationBytes } from '../storage/codec/write-batch.ts';
 import type { Sink } from './operation.ts';
 
-/** Longest key. Over this it is more likely a mistake than a key. */
+/** Longest key that is written. Over this it is more likely a mistake than a key. */
 export const KEY_BYTES_MAX: number = 64 * 1024;
 /** Longest value, and longest batch: the log's records are assembled in memory. */
 export const VALUE_BYTES_MAX: number = 1024 ** 3;
@@ -58,8 +58,13 @@ export class Write {
   }
 }
 
-/** Refuses, at the call, what is no key; gives its length in bytes. */
-export function checkKey(key: unknown, name = 'key'): number {
+/** Refuses, at the call, what is no key. Of any length: real LevelDB writes longer keys than we do, and they can be read. */
+export function checkKey(key: unknown, name = 'key'): void {
+  if (!isBytes(key)) throw new InvalidArgumentError(name, 'a string or a Uint8Array', key);
+}
+
+/** Refuses, at the call, what is no key to write; gives its length in bytes. */
+function checkKeyToWrite(key: unknown, name = 'key'): number {
   const bytes = lengthOf(key, name);
   if (bytes > KEY_BYTES_MAX) throw new KeyTooLargeError(bytes, KEY_BYTES_MAX);
   return bytes;
@@ -72,16 +77,18 @@ function checkValue(value: unknown, name = 'value'): number {
 }
 
 function lengthOf(data: unknown, name: string): number {
-  if (typeof data === 'string' || data instanceof Uint8Array) return byteLength(data);
+  if (isBytes(data)) return byteLength(data);
   throw new InvalidArgumentError(name, 'a string or a Uint8Array', data);
 }
 
+const isBytes = (data: unknown): data is Bytes => typeof data === 'string' || data instanceof Uint8Array;
+
 /** Encoded bytes of one set. */
 export const checkSet = (key: Bytes, value: Bytes): number =>
-  BATCH_HEADER_BYTES + encodedOperationBytes(checkKey(key), checkValue(value));
+  BATCH_HEADER_BYTES + encodedOperationBytes(checkKeyToWrite(key), checkValue(value));
 
 /** Encoded bytes of one delete. */
-export const checkDelete = (key: Bytes): number => BATCH_HEADER_BYTES + encodedOperationBytes(checkKey(key), -1);
+export const checkDelete = (key: Bytes): number => BATCH_HEADER_BYTES + encodedOperationBytes(checkKeyToWrite(key), -1);
 
 /** A batch as the caller gave it, checked whole before anything of it is taken. */
 export interface CheckedBatch {
@@ -102,7 +109,7 @@ export function checkBatchOperations(given: readonly WriteOperation[]): CheckedB
     if (typeof given !== 'object' || given === null) throw new InvalidArgumentError(name, 'an operation', given);
     const { key } = operation;
     const type: unknown = operation.type;
-    const keyBytes = checkKey(key, `${name}.key`);
+    const keyBytes = checkKeyToWrite(key, `${name}.key`);
     if (operation.type === 'delete') {
       bytes += encodedOperationBytes(keyBytes, -1);
       return { type: 'delete', key };

@@ -76,7 +76,7 @@ export function historyOf(random: () => number, { steps, keys, largeValues }: Hi
       const [start, end] = [key(), key()].sort(Buffer.compare);
       return { type: 'compact', start, end: random() < 0.5 ? end : undefined };
     }
-    const count = kind < 0.75 ? 1 : whole(30);
+    const count = kind < 0.75 ? 1 : 1 + whole(30);
     return { type: 'write', operations: Array.from({ length: count }, operation), isSynced: random() < 0.2 };
   };
   const history = Array.from({ length: steps }, step);

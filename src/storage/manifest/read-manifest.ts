@@ -54,9 +54,11 @@ async function replayEdits(file: ReadableFile, name: string, directory: string):
     compactionPointers: Array.from({ length: LEVELS }, () => undefined),
   };
   for (let outcome = await reader.next(); ; outcome = await reader.next()) {
-    if (outcome.type === 'bad') throw new CorruptionError(name, outcome.offset, outcome.reason);
-    if (outcome.type === 'torn') await checkNothingBehind(reader, name, outcome.offset, outcome.reason);
-    if (outcome.type !== 'record') break;
+    if (outcome.type === 'end') break;
+    if (outcome.type !== 'record') {
+      await checkNothingBehind(reader, name, outcome.offset, outcome.reason);
+      break;
+    }
     const edit = decodeVersionEdit(outcome.bytes, name, outcome.offset);
     if (E.isLeft(edit)) throw edit.left;
     applyEdit(replay, edit.right, directory, name, outcome.offset);
@@ -69,8 +71,9 @@ async function replayEdits(file: ReadableFile, name: string, directory: string):
 }
 
 /**
- * A torn tail is an edit that was never finished: what it named was not yet relied upon, and is still there. But edits are
- * synced one by one; so if another one can be read behind it, it was whole once.
+ * The power may leave anything of the one edit that was not synced yet: a part, zeros, garbage. What such an edit named was
+ * not relied upon, and what it replaced is still there. But edits are synced one by one; so if another one can be read
+ * behind it, it was whole once. (If the very last one was whole once, files that the edits before it name have gone.)
  */
 async function checkNothingBehind(reader: RecordReader, name: string, offset: number, reason: string): Promise<void> {
   const behind = await reader.resync();

@@ -130,7 +130,7 @@ export class VersionSet {
     this.#tableSequence = Math.max(this.#tableSequence, edit.lastSequence ?? 0);
     if (old === undefined || old.records.offset >= old.bytesMax) {
       await this.#beginManifest(edit, logNumber);
-      await old?.file.close();
+      if (old !== undefined) await this.#removeManifest(old);
     } else {
       await this.#append(old, [this.#complete(edit, logNumber)]);
     }
@@ -184,6 +184,12 @@ export class VersionSet {
       throw error;
     }
     this.#manifest = manifest;
+  }
+
+  /** Takes away a MANIFEST that CURRENT does not name any more. If that fails, the next open does it. */
+  async #removeManifest({ file, fileNumber }: LiveManifest): Promise<void> {
+    await file.close();
+    await this.#fileSystem.remove(pathOf(this.#directory, manifestName(fileNumber))).catch(() => undefined);
   }
 
   async #append(manifest: LiveManifest, edits: readonly VersionEdit[]): Promise<void> {

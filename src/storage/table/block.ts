@@ -13,12 +13,9 @@
  */
 import { CorruptionError } from '../../errors.ts';
 import { readFixed32 } from '../codec/fixed.ts';
-import { TAG_BYTES } from '../codec/internal-key.ts';
-import { USER_KEY_BYTES_MAX } from './table-format.ts';
 
 /** Copying this many bytes by a loop costs about as much as making the view that `set` needs. */
 const LOOP_COPY_BYTES_MAX = 192;
-const KEY_BYTES_MAX = USER_KEY_BYTES_MAX + TAG_BYTES;
 
 /** The contents of a block, its restarts checked. */
 export class Block {
@@ -158,8 +155,9 @@ export class BlockEntryReader {
   }
 
   #grow(block: Block, keyLength: number): void {
-    if (keyLength > KEY_BYTES_MAX) block.fail(`key of ${keyLength} bytes is over the limit of ${KEY_BYTES_MAX}`);
-    const longer = new Uint8Array(Math.min(KEY_BYTES_MAX, Math.max(keyLength, 2 * this.keyBytes.length)));
+    // Our own limit is for writing: LevelDB has none. Each byte of a key is in its block, at this entry or one before.
+    if (keyLength > block.entriesEnd) block.fail(`key of ${keyLength} bytes is longer than its block`);
+    const longer = new Uint8Array(Math.min(block.entriesEnd, Math.max(keyLength, 2 * this.keyBytes.length)));
     longer.set(this.keyBytes);
     this.keyBytes = longer;
   }

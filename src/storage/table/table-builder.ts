@@ -17,7 +17,6 @@ import {
   FILTER_NAME_PREFIX,
   HANDLE_BYTES_MAX,
   PROPERTIES_NAME,
-  USER_KEY_BYTES_MAX,
   writeHandle,
 } from './table-format.ts';
 import { encodeProperties } from './table-properties.ts';
@@ -113,7 +112,7 @@ export class TableBuilder {
   /**
    * Adds the user key `keyBytes[keyStart, keyEnd)` and the value `valueBytes[valueStart, valueEnd)`.
    *
-   * @throws Error (a bug of the caller) when the internal key is not above the one before, or over the limit
+   * @throws Error (a bug of the caller) when the internal key is not above the one before
    */
   add(
     keyBytes: Uint8Array,
@@ -170,7 +169,6 @@ export class TableBuilder {
   /** Writes the internal key into `#key`. */
   #takeKey(keyBytes: Uint8Array, keyStart: number, userLength: number, sequence: number, kind: EntryKind): void {
     if (this.#isFinished) throw new Error('a finished table takes no entries');
-    if (userLength > USER_KEY_BYTES_MAX) throw new Error(`a table takes no key of ${userLength} bytes`);
     if (userLength + TAG_BYTES > this.#key.length) this.#key = new Uint8Array(2 * (userLength + TAG_BYTES));
     const key = this.#key;
     for (let index = 0; index < userLength; index += 1) key[index] = keyBytes[keyStart + index] as number;

@@ -24,8 +24,6 @@ export const TYPE_NONE = 0;
 export const TYPE_SNAPPY = 1;
 /** Two varint64 of LevelDB, ten bytes each at most. */
 export const HANDLE_BYTES_MAX = 20;
-/** Longest user key a table may hold: an engine limit; its tag comes on top. */
-export const USER_KEY_BYTES_MAX = 0x1_0000;
 /** Metaindex name of our own hints about a table. Sorts before LevelDB's `filter.` names. */
 export const PROPERTIES_NAME = 'alluvium.properties';
 /** Metaindex names of filters begin so. */

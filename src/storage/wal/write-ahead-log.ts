@@ -69,17 +69,20 @@ export class WriteAheadLog {
     this.#active = active;
     this.#durableSequence = durableSequence;
     this.#appendedSequence = durableSequence;
-    this.#markedSequence = durableSequence;
+    this.#markedSequence = 0;
   }
 
-  /** A fresh log, its name durable, on top of a tree in which everything up to `durableSequence` is in tables. */
+  /**
+   * A fresh log, its name durable, on top of a tree in which everything up to `durableSequence` will be in tables when the
+   * caller's commit is done. Until then it is not: so the first mark claims nothing.
+   */
   static async begin(
     fileSystem: FileSystem,
     directory: string,
     allocateFileNumber: () => number,
     durableSequence: number,
   ): Promise<WriteAheadLog> {
-    const active = await createLog(fileSystem, directory, allocateFileNumber, durableSequence);
+    const active = await createLog(fileSystem, directory, allocateFileNumber, 0);
     return new WriteAheadLog(fileSystem, directory, allocateFileNumber, active, durableSequence);
   }
 
@@ -221,9 +224,16 @@ export class WriteAheadLog {
    * @returns the number of the fresh log
    */
   async replace(): Promise<number> {
+    await this.#preparing?.catch(() => undefined); // its own caller hears of it
     const marked = this.#durableSequence;
     const fresh = await createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber, marked);
     this.#retired.push(this.#active);
+    // A file that was prepared before has a lower number than the fresh one. Used after it, it would be taken for older:
+    // recovery would leave it out, or take its writes for damage.
+    if (this.#next !== undefined && this.#next.fileNumber < fresh.fileNumber) {
+      this.#retired.push(this.#next);
+      this.#next = undefined;
+    }
     this.#active = fresh;
     this.#markedSequence = marked;
     return fresh.fileNumber;

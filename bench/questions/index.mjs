@@ -1,0 +1,19 @@
+/** All questions, in the order in which one round asks them. Those of a filled store come after `fill`, and `open-killed` last. */
+import { batchesInOrder } from './batches.mjs';
+import { eventLoopQuestions } from './event-loop.mjs';
+import { fill } from './fill.mjs';
+import { getQuestions } from './gets.mjs';
+import { openQuestions } from './opens.mjs';
+import { putQuestions } from './puts.mjs';
+import { scanQuestions } from './scans.mjs';
+
+/** @type {readonly import('../support/question.mjs').Question[]} */
+export const questions = [
+  ...putQuestions,
+  batchesInOrder,
+  ...eventLoopQuestions,
+  fill,
+  ...getQuestions,
+  ...scanQuestions,
+  ...openQuestions,
+];

@@ -1,0 +1,71 @@
+/** What both commands understand. */
+import { tmpdir } from 'node:os';
+import { parseArgs } from 'node:util';
+import { questions } from '../questions/index.mjs';
+
+/** @typedef {import('./question.mjs').Question} Question */
+
+const FULL = { entries: 1_000_000, seconds: 4 };
+const QUICK = { entries: 200_000, seconds: 1.5 };
+const RUNS = 3;
+
+/**
+ * @typedef {object} Given
+ * @property {readonly Question[]} questions
+ * @property {import('./question.mjs').Scale} scale
+ * @property {boolean} isQuick
+ * @property {number} runs
+ * @property {string} directory
+ * @property {boolean} isWriting - `--write`
+ * @property {string | undefined} json - where to put everything that was measured
+ * @property {number} tolerance
+ * @property {readonly string[]} rest
+ */
+
+/** @param {string} usage - printed with `--help`, which ends the process @returns {Given} */
+export function readArguments(usage) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false },
+      only: { type: 'string' },
+      runs: { type: 'string', default: String(RUNS) },
+      dir: { type: 'string', default: tmpdir() },
+      write: { type: 'boolean', default: false },
+      json: { type: 'string' },
+      tolerance: { type: 'string', default: '0.1' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.help) {
+    console.log(`${usage}\n\nQuestions: ${questions.map(({ name }) => name).join(', ')}`);
+    process.exit(0);
+  }
+  return {
+    questions: values.only === undefined ? questions : chosen(values.only.split(',')),
+    scale: values.quick ? QUICK : FULL,
+    isQuick: values.quick,
+    runs: positive('--runs', values.runs),
+    directory: values.dir,
+    isWriting: values.write,
+    json: values.json,
+    tolerance: positive('--tolerance', values.tolerance),
+    rest: positionals,
+  };
+}
+
+/** Names, or beginnings of names: `put` is all puts. @param {readonly string[]} names @returns {Question[]} */
+function chosen(names) {
+  for (const name of names) {
+    if (!questions.some((question) => question.name.startsWith(name)))
+      throw new Error(`No question begins with ${name}`);
+  }
+  return questions.filter((question) => names.some((name) => question.name.startsWith(name)));
+}
+
+/** @param {string} name @param {string} text @returns {number} */
+function positive(name, text) {
+  const value = Number(text);
+  if (!(value > 0)) throw new Error(`${name} must be a number above 0, and is ${text}`);
+  return value;
+}

@@ -11,7 +11,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { readArguments } from './support/arguments.mjs';
 import { describeMachine, doubts } from './support/machine.mjs';
-import { compareAll, formatSummary, markdownTable } from './support/report.mjs';
+import { compareAll, formatCell, markdownTable } from './support/report.mjs';
 import { runAll } from './support/runner.mjs';
 
 /** @typedef {import('./support/engines.mjs').Variant} Variant */
@@ -100,12 +100,11 @@ try {
     markdownTable(
       ['work', `before (${before})`, `after (${after})`, 'gain', ''],
       comparisons.map((comparison, index) => {
-        const { row, ours, theirs } = comparison;
-        const cell = (/** @type {typeof ours} */ summary) =>
-          summary === undefined ? 'failed' : formatSummary(summary, row.unit);
+        const { question, row } = comparison;
+        const cell = (/** @type {Variant} */ variant) => formatCell(results, question, variant, row);
         const gain = gainOf(comparison);
         const verdict = verdicts[index] ?? 'no figure';
-        return [row.work, cell(theirs), cell(ours), gain === undefined ? 'n/a' : `${gain.toFixed(2)} x`, verdict];
+        return [row.work, cell(old), cell(recent), gain === undefined ? 'n/a' : `${gain.toFixed(2)} x`, verdict];
       }),
     ),
   );

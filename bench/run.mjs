@@ -8,7 +8,7 @@ import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { readArguments } from './support/arguments.mjs';
 import { commitOf, describeMachine, doubts } from './support/machine.mjs';
-import { compareAll, formatRatio, formatSummary, markdownTable, verdictOf } from './support/report.mjs';
+import { compareAll, formatCell, formatRatio, markdownTable, verdictOf } from './support/report.mjs';
 import { runAll } from './support/runner.mjs';
 
 /** @typedef {import('./support/question.mjs').Question} Question */
@@ -68,16 +68,12 @@ const results = await runAll({
 const table = markdownTable(
   ['work', 'write buffer, ours / theirs', 'Alluvium', 'classic-level', 'ratio', 'to reach', ''],
   compareAll(results, questions, alluvium, rivalsOf).map((comparison) => {
-    const { question, row, rival, ours, theirs, ratio } = comparison;
-    const cell = (/** @type {typeof ours} */ summary, /** @type {Variant} */ variant) =>
-      summary === undefined
-        ? `failed: ${results.of(question, variant).failure?.split('\n')[0] ?? 'no answer'}`
-        : formatSummary(summary, row.unit);
+    const { question, row, rival, ratio } = comparison;
     return [
       row.work,
       `${bufferOf(alluvium)} / ${bufferOf(rival)}`,
-      cell(ours, alluvium),
-      cell(theirs, rival),
+      formatCell(results, question, alluvium, row),
+      formatCell(results, question, rival, row),
       formatRatio(row, ratio),
       ...verdictOf(comparison),
     ];

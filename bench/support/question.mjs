@@ -8,6 +8,7 @@
  * @property {'higher' | 'lower'} better
  * @property {number} [ratioMin] - the figure to reach as a multiple of classic-level's
  * @property {number} [valueMax] - the figure to reach as such
+ * @property {Record<string, string>} [beside] - other figures to show in the same cell, by what to call them
  *
  * @typedef {object} Scale
  * @property {number} entries - of a full store

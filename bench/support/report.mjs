@@ -7,16 +7,12 @@ import { summarize } from './statistics.mjs';
 /** @typedef {import('./statistics.mjs').Summary} Summary */
 
 /** A figure without unit: three digits that matter, thousands apart. @param {number} value @returns {string} */
-export function formatNumber(value) {
+function formatNumber(value) {
   if (!Number.isFinite(value)) return String(value);
   if (value >= 100) return Math.round(value).toLocaleString('en');
   if (value >= 10) return value.toFixed(1);
   return value.toFixed(2);
 }
-
-/** @param {Summary} summary @param {string} unit @returns {string} the median, and from where to where the runs went */
-export const formatSummary = ({ median, min, max }, unit) =>
-  `${formatNumber(median)} ${unit} (${formatNumber(min)} to ${formatNumber(max)})`;
 
 /**
  * The summary of one figure, or undefined where no run has it.
@@ -27,10 +23,31 @@ export const formatSummary = ({ median, min, max }, unit) =>
  * @param {string} figure
  * @returns {Summary | undefined}
  */
-export function summaryOf(results, question, variant, figure) {
+function summaryOf(results, question, variant, figure) {
   const values = results.of(question, variant).answers.map(({ figures }) => figures[figure]);
   const numbers = values.filter((value) => value !== undefined);
   return numbers.length === 0 ? undefined : summarize(numbers);
+}
+
+/**
+ * The median of one row, and from where to where the runs went; or why there is none.
+ *
+ * @param {import('./runner.mjs').Results} results
+ * @param {Question} question
+ * @param {Variant} variant
+ * @param {Row} row
+ * @returns {string}
+ */
+export function formatCell(results, question, variant, { figure, unit, beside = {} }) {
+  const summary = summaryOf(results, question, variant, figure);
+  if (summary === undefined) return `failed: ${results.of(question, variant).failure?.split('\n')[0] ?? 'no answer'}`;
+  const { median, min, max } = summary;
+  const cell = `${formatNumber(median)} ${unit} (${formatNumber(min)} to ${formatNumber(max)})`;
+  const others = Object.entries(beside).map(([name, other]) => {
+    const besides = summaryOf(results, question, variant, other);
+    return `${name} ${besides === undefined ? 'n/a' : formatNumber(besides.median)}`;
+  });
+  return [cell, ...others].join('; ');
 }
 
 /** @param {readonly string[]} head @param {readonly (readonly string[])[]} rows @returns {string} */

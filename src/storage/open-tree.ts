@@ -292,7 +292,8 @@ class ReplayedMemtables implements RecoverySink {
   readonly #spill: (memtable: Memtable) => Promise<TableMeta | undefined> | undefined;
   readonly #kept: Memtable[] = [];
   readonly #reader = new BatchReader();
-  #memtable: Memtable;
+  /** Made when the first batch comes: most opens have none. */
+  #memtable: Memtable | undefined;
   #sinceTurn = 0;
 
   constructor(
@@ -303,19 +304,23 @@ class ReplayedMemtables implements RecoverySink {
     this.#bytesMax = bytesMax;
     this.#yieldTurn = yieldTurn;
     this.#spill = spill;
-    this.#memtable = Memtable.create(bytesMax);
   }
 
   batch(bytes: Uint8Array, start: number, end: number, _sequence: number, count: number): Step {
-    if (this.#memtable.hasRoomFor(count, end - start)) return this.#insert(bytes, start, end, count);
-    return this.finish(Memtable.capacityFor(count, end - start)).then(() => this.#insert(bytes, start, end, count));
+    const capacityBytes = Math.max(this.#bytesMax, Memtable.capacityFor(count, end - start));
+    const memtable = (this.#memtable ??= Memtable.create(capacityBytes));
+    if (memtable.hasRoomFor(count, end - start)) return this.#insert(memtable, bytes, start, end, count);
+    return this.finish().then(() => {
+      this.#memtable = Memtable.create(capacityBytes);
+      return this.#insert(this.#memtable, bytes, start, end, count);
+    });
   }
 
-  /** Hands the memtable over and begins the next one. */
-  async finish(capacityBytes = 0): Promise<void> {
+  /** Hands over the memtable, if there is one. */
+  async finish(): Promise<void> {
     const full = this.#memtable;
-    this.#memtable = Memtable.create(Math.max(this.#bytesMax, capacityBytes));
-    if (full.entryCount === 0) return;
+    this.#memtable = undefined;
+    if (full === undefined) return;
     const table = await this.#spill(full);
     if (table === undefined) this.#kept.push(full);
     else this.spilled.push(table);
@@ -323,15 +328,15 @@ class ReplayedMemtables implements RecoverySink {
 
   /** For a reader that may write nothing: all of it, oldest first. */
   all(): readonly Memtable[] {
-    return [...this.#kept, this.#memtable];
+    return this.#memtable === undefined ? this.#kept : [...this.#kept, this.#memtable];
   }
 
-  #insert(bytes: Uint8Array, start: number, end: number, count: number): Step {
+  #insert(memtable: Memtable, bytes: Uint8Array, start: number, end: number, count: number): Step {
     const reader = this.#reader;
     reader.reset(bytes, start, end);
     while (reader.next()) {
       const { sequence, kind, keyStart, keyEnd, valueStart, valueEnd } = reader;
-      this.#memtable.add(sequence, kind, bytes, keyStart, keyEnd, valueStart, valueEnd);
+      memtable.add(sequence, kind, bytes, keyStart, keyEnd, valueStart, valueEnd);
     }
     this.#sinceTurn += count;
     if (this.#sinceTurn < ENTRIES_PER_TURN) return undefined;

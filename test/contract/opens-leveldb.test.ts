@@ -8,7 +8,15 @@ import { lastValueFrom, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Entry, KeyTooLargeError, NodeFileSystem, open, type Store, type Stream } from '../../src/index.ts';
 import { EngineProcesses, type Reading } from '../support/engine-process.ts';
-import { apply, type Contents, contentsAfterKill, difference, historyOf, probesOf, type Step } from '../support/history.ts';
+import {
+  apply,
+  type Contents,
+  contentsAfterKill,
+  difference,
+  historyOf,
+  probesOf,
+  type Step,
+} from '../support/history.ts';
 import { PROPERTY_MS, randomOf, seedOfThisRun } from '../support/runs.ts';
 import { textOf } from '../support/sorted-model.ts';
 import { inspectTree } from '../support/tree-invariants.ts';
@@ -108,32 +116,36 @@ const LONG_KEYS = [
   { where: 'log', options: { compression: false, writeBufferSize: 2 ** 24 } },
 ];
 
-it.each(LONG_KEYS)('keys of over 64 KiB are read, in the $where', { timeout: PROPERTY_MS }, async ({ where, options }) => {
-  const directory = join(workspace, `long keys in the ${where}`);
-  const noise = new Uint8Array(300_000).map((_unused, at) => (at * at * 31) >> 7);
-  const [short, ...longer] = [65_537, 100_000, 100_001, 300_000].map((length) => noise.subarray(0, length));
-  if (short === undefined) throw new Error('no key');
-  const keys = [short, ...longer, Uint8Array.of(...short, 255), new Uint8Array(1_048_576)];
-  const steps: Step[] = keys.map((key, index) => {
-    return { type: 'write', operations: [{ type: 'set', key, value: Uint8Array.of(index) }], isSynced: false };
-  });
-  steps.push({ type: 'write', operations: [{ type: 'delete', key: noise.subarray(0, 100_000) }], isSynced: false });
-  const contents: Contents = new Map();
-  for (const step of steps) apply(contents, step);
-  const absent = [noise.subarray(0, 70_000), new Uint8Array(1_048_577)];
+it.each(LONG_KEYS)(
+  'keys of over 64 KiB are read, in the $where',
+  { timeout: PROPERTY_MS },
+  async ({ where, options }) => {
+    const directory = join(workspace, `long keys in the ${where}`);
+    const noise = new Uint8Array(300_000).map((_unused, at) => (at * at * 31) >> 7);
+    const [short, ...longer] = [65_537, 100_000, 100_001, 300_000].map((length) => noise.subarray(0, length));
+    if (short === undefined) throw new Error('no key');
+    const keys = [short, ...longer, Uint8Array.of(...short, 255), new Uint8Array(1_048_576)];
+    const steps: Step[] = keys.map((key, index) => {
+      return { type: 'write', operations: [{ type: 'set', key, value: Uint8Array.of(index) }], isSynced: false };
+    });
+    steps.push({ type: 'write', operations: [{ type: 'delete', key: noise.subarray(0, 100_000) }], isSynced: false });
+    const contents: Contents = new Map();
+    for (const step of steps) apply(contents, step);
+    const absent = [noise.subarray(0, 70_000), new Uint8Array(1_048_577)];
 
-  if (where === 'tables') {
-    await engines.run('leveldb', directory, options, steps, 1);
-    await engines.run('leveldb', directory, options, [{ type: 'compact', start: undefined, end: undefined }], 1);
-  } else {
-    await engines.runAndKill('leveldb', directory, options, steps, 1, steps.length - 1);
-  }
+    if (where === 'tables') {
+      await engines.run('leveldb', directory, options, steps, 1);
+      await engines.run('leveldb', directory, options, [{ type: 'compact', start: undefined, end: undefined }], 1);
+    } else {
+      await engines.runAndKill('leveldb', directory, options, steps, 1, steps.length - 1);
+    }
 
-  await expectContents(directory, contents, [...keys, ...absent]);
-  const store = await open(directory);
-  const behind = await lastValueFrom(store.scan({ gt: short, values: false }).pipe(toArray()));
-  expect(behind).toHaveLength([...contents.keys()].filter((key) => key > textOf(short)).length);
-  expect(await store.has(noise)).toBe(true);
-  expect(() => store.set(short, ''), 'our own limit is for what we write').toThrow(KeyTooLargeError);
-  await store.close();
-});
+    await expectContents(directory, contents, [...keys, ...absent]);
+    const store = await open(directory);
+    const behind = await lastValueFrom(store.scan({ gt: short, values: false }).pipe(toArray()));
+    expect(behind).toHaveLength([...contents.keys()].filter((key) => key > textOf(short)).length);
+    expect(await store.has(noise)).toBe(true);
+    expect(() => store.set(short, ''), 'our own limit is for what we write').toThrow(KeyTooLargeError);
+    await store.close();
+  },
+);

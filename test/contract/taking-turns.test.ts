@@ -49,7 +49,11 @@ it('both see the same after each turn', { timeout: 2 * PROPERTY_MS }, async () =
   for (let turn = 0; turn < runs(TURNS); turn += 1) {
     const kind = turn % 2 === 0 ? 'alluvium' : 'leveldb';
     const isKilled = turn % 4 > 1;
-    const steps = historyOf(random, { steps: 20 + Math.floor(random() * 300), keys: KEYS, largeValues: turn % 8 === 5 ? 1 : 0 });
+    const steps = historyOf(random, {
+      steps: 20 + Math.floor(random() * 300),
+      keys: KEYS,
+      largeValues: turn % 8 === 5 ? 1 : 0,
+    });
     const options = optionsOf(kind);
     const where = `seed ${seed}, turn ${turn} of ${kind}${isKilled ? ', killed' : ''} with ${JSON.stringify(options)}`;
     const inFlightMax = kind === 'alluvium' ? 32 : 1; // of LevelDB's writes in flight, any may come first

@@ -32,8 +32,12 @@ export class Version {
   /** Readers that hold this version, and the version set while it is the current one. */
   holders = 0;
 
+  /** Bytes per level: asked before every write group. */
+  readonly #levelBytes: readonly number[];
+
   private constructor(levels: readonly (readonly TableMeta[])[]) {
     this.levels = levels;
+    this.#levelBytes = levels.map(totalBytes);
   }
 
   tables(level: number): readonly TableMeta[] {
@@ -41,7 +45,7 @@ export class Version {
   }
 
   levelBytes(level: number): number {
-    return totalBytes(this.tables(level));
+    return this.#levelBytes[level] ?? 0;
   }
 
   /** The deepest level that has tables; 0 if none has. */

@@ -1,6 +1,7 @@
 /**
  * One question, asked of one engine, in a process of its own. Started by `support/runner.mjs`, which tells it what to do in
- * its only argument, and hears the figures (and the most memory that the process had) over the channel between the two.
+ * its only argument, and hears the figures (and the most memory that the process had) over the channel between the two. Started by hand, for instance
+ * under `node --cpu-prof`, it prints them.
  */
 import { questions } from './questions/index.mjs';
 import { openEngine } from './support/engines.mjs';
@@ -19,5 +20,7 @@ if (order.part === 'prepare') {
   setInterval(() => undefined, 1000); // until it is killed
 } else {
   const figures = await question.ask(bench);
-  process.send?.({ figures, peakMemoryBytes: process.resourceUsage().maxRSS * 1024 });
+  const answer = { figures, peakMemoryBytes: process.resourceUsage().maxRSS * 1024 };
+  if (process.send === undefined) console.log(answer);
+  else process.send(answer);
 }

@@ -5,7 +5,7 @@
  * the two do not overlap. On a busy machine they do overlap: give it more runs, or a quieter machine.
  */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -13,6 +13,7 @@ import { readArguments } from './support/arguments.mjs';
 import { describeMachine, doubts } from './support/machine.mjs';
 import { compareAll, formatCell, markdownTable } from './support/report.mjs';
 import { runAll } from './support/runner.mjs';
+import { withTemporaryDirectory } from './support/temporary.mjs';
 
 /** @typedef {import('./support/engines.mjs').Variant} Variant */
 /** @typedef {import('./support/report.mjs').Comparison} Comparison */
@@ -80,10 +81,8 @@ if (before === undefined || after === undefined || rest.length > 2) {
   process.exit(2);
 }
 
-await mkdir(directory, { recursive: true });
-const workshop = await mkdtemp(join(directory, 'alluvium-compare-'));
-try {
-  for (const warning of await doubts(directory)) console.error(`! ${warning}`);
+await withTemporaryDirectory(directory, 'alluvium-compare-', async (workshop) => {
+  for (const warning of await doubts(workshop)) console.error(`! ${warning}`);
   const old = await build(before, 'before', join(workshop, 'before'));
   const recent = await build(after, 'after', join(workshop, 'after'));
   const results = await runAll({
@@ -115,6 +114,4 @@ try {
   const slower = verdicts.filter((verdict) => verdict === 'slower').length;
   if (slower > 0) console.error(`${slower} of ${verdicts.length} figures are slower than before`);
   if (slower > 0 || results.hasFailures) process.exitCode = 1;
-} finally {
-  await rm(workshop, { recursive: true, force: true });
-}
+});

@@ -1,11 +1,12 @@
 /** What a figure depends on besides the code: the machine, its disk, the versions. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, open, readFile, rm, statfs } from 'node:fs/promises';
+import { open, readFile, statfs } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { summarize } from './statistics.mjs';
+import { withTemporaryDirectory } from './temporary.mjs';
 
 const run = promisify(execFile);
 const require = createRequire(import.meta.url);
@@ -42,9 +43,8 @@ async function versionOf(name) {
 }
 
 /** Median milliseconds of appending 4 KiB and syncing them: what bounds durable writes. @param {string} directory */
-async function syncMilliseconds(directory) {
-  const probe = await mkdtemp(join(directory, 'alluvium-probe-'));
-  try {
+const syncMilliseconds = (directory) =>
+  withTemporaryDirectory(directory, 'alluvium-probe-', async (probe) => {
     const file = await open(join(probe, 'probe'), 'w');
     const times = [];
     for (let turn = 0; turn < SYNC_PROBES; turn += 1) {
@@ -55,10 +55,7 @@ async function syncMilliseconds(directory) {
     }
     await file.close();
     return summarize(times).median;
-  } finally {
-    await rm(probe, { recursive: true, force: true });
-  }
-}
+  });
 
 /** @param {string} directory */
 const isInMemory = async (directory) => platform() === 'linux' && (await statfs(directory)).type === TMPFS_MAGIC;

@@ -4,10 +4,11 @@
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fill } from '../questions/fill.mjs';
+import { withTemporaryDirectory } from './temporary.mjs';
 
 /** @typedef {import('./question.mjs').Question} Question */
 /** @typedef {import('./engines.mjs').Variant} Variant */
@@ -69,10 +70,8 @@ export class Results {
  */
 export async function runAll({ questions, variantsOf, runs, scale, directory, onProgress }) {
   const results = new Results();
-  await mkdir(directory, { recursive: true });
   for (let run = 0; run < runs; run += 1) {
-    const root = await mkdtemp(join(directory, 'alluvium-bench-'));
-    try {
+    await withTemporaryDirectory(directory, 'alluvium-bench-', async (root) => {
       const round = new Round({ root, scale, results, onProgress, name: `${run + 1}/${runs}` });
       for (const question of questions) {
         const variants = variantsOf(question);
@@ -80,9 +79,7 @@ export async function runAll({ questions, variantsOf, runs, scale, directory, on
         const ordered = run % 2 === 0 ? variants : [...variants].reverse();
         for (const variant of ordered) await round.ask(question, variant);
       }
-    } finally {
-      await rm(root, { recursive: true, force: true });
-    }
+    });
   }
   return results;
 }

@@ -77,7 +77,7 @@ export function openTree(
     try {
       return { location, lock, ...(await new Opening(location, options, ports).run()) };
     } catch (error) {
-      await lock?.release();
+      await lock?.release().catch(() => undefined); // the first error says more
       throw error;
     }
   });
@@ -281,7 +281,7 @@ class Opening {
 }
 
 async function closeAll(logs: readonly LogFile[]): Promise<void> {
-  for (const { file } of logs) await file.close();
+  await Promise.allSettled(logs.map(({ file }) => file.close())); // nothing was written, so nothing is lost
 }
 
 /** Takes recovered batches into memtables; hands full ones over to become tables. */

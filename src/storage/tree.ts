@@ -81,6 +81,7 @@ export class Tree {
   #sweeping: Promise<void> | undefined;
   /** Whether something became garbage while a sweep was under way, which does not look for it any more. */
   #isSweepDue = false;
+  #isClosed = false;
 
   constructor(parts: TreeParts) {
     this.fileSystem = parts.fileSystem;
@@ -170,7 +171,7 @@ export class Tree {
 
   /** Removes tables that nothing names any more. Failures are left for the next open, which removes what is not named. */
   sweep(): void {
-    if (this.#garbage.size === 0 || this.options.readOnly) return;
+    if (this.#garbage.size === 0 || this.options.readOnly || this.#isClosed) return;
     if (this.#sweeping !== undefined) {
       this.#isSweepDue = true;
       return;
@@ -199,8 +200,8 @@ export class Tree {
 
   async close(): Promise<void> {
     while (this.#sweeping !== undefined) await this.#sweeping; // one may be followed by another
-    await this.versions.close();
-    await this.tables.closeAll();
+    this.#isClosed = true; // the directory is soon somebody else's; what a reader still holds goes at the next open
+    await this.versions.close().finally(() => this.tables.closeAll());
   }
 }
 

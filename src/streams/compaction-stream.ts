@@ -53,6 +53,8 @@ export class CompactionStream {
   readonly #manual: ManualCompaction[] = [];
   #running: number | undefined;
   #failures = 0;
+  /** Settles with the job that was begun last; never rejects. */
+  #underWay: Promise<void> = Promise.resolve();
   #isStopped = false;
 
   constructor(parts: CompactionParts) {
@@ -64,7 +66,11 @@ export class CompactionStream {
     return merge(versionChanged$, this.#asked$).pipe(
       mergeCompact<unknown, Job, unknown>({
         pick: () => this.#pick(),
-        compact: (job) => from(this.#compact(job)),
+        compact: (job) => {
+          const done = this.#compact(job);
+          this.#underWay = done.catch(() => undefined);
+          return from(done);
+        },
         onFailure: (error) => this.#backOff(error),
       }),
     );
@@ -82,11 +88,15 @@ export class CompactionStream {
     });
   }
 
-  /** Stops the running job at its next pause; callers who wait for a compaction get the error. */
-  stop(error: Error): void {
+  /**
+   * Stops the running job at its next pause; callers who wait for a compaction get the error. Resolves when nothing is
+   * under way any more, neither a write nor the removal of what was half written. Idempotent.
+   */
+  async stop(error: Error): Promise<void> {
     this.#isStopped = true;
     if (this.#running !== undefined) this.#parts.executor.callOff(this.#running);
     for (const manual of this.#manual.splice(0)) manual.finish(error);
+    await this.#underWay;
   }
 
   #pick(): Job | undefined {

@@ -165,34 +165,47 @@ export class Engine {
     this.health.close();
     this.reader.close();
     this.stall.reconsider();
-    let failure: unknown;
-    try {
-      if (this.log !== undefined && this.#flushes !== undefined) {
-        await this.#shutDown(this.log, this.#flushes);
+    const { log } = this;
+    const [flushes, compactions, keeper] = [this.#flushes, this.#compactions, this.#keeper];
+    const failures: unknown[] = [];
+    // Each step is taken whatever became of those before it: a file or a lock that is kept would outlive the store.
+    const step = async (work: () => Promise<void> | undefined): Promise<void> => {
+      try {
+        await work();
+      } catch (error) {
+        failures.push(error);
       }
-    } catch (error) {
-      failure = error;
+    };
+    if (log !== undefined && flushes !== undefined && keeper !== undefined) {
+      await step(() => this.#shutDown(log, flushes, keeper));
     }
+    await step(() => flushes?.stop(new ClosedError('store')));
+    await step(() => compactions?.stop(new ClosedError('store')));
     this.#running.unsubscribe();
     this.#changes$.complete();
-    await this.#executor.close();
-    await this.log?.close();
-    await this.tree.close();
-    await this.#lock?.release();
+    await step(() => this.#executor.close());
+    await step(() => log?.close());
+    await step(() => this.tree.close());
+    await step(() => this.#lock?.release());
     this.#events$.complete();
-    if (failure !== undefined) throw toError(failure);
+    if (failures.length > 0) throw toError(failures[0]);
   }
 
-  async #shutDown(log: WriteAheadLog, flushes: FlushStream): Promise<void> {
-    if (!this.health.isLogBroken && this.tree.active.entryCount > 0) await this.#barrier();
+  async #shutDown(log: WriteAheadLog, flushes: FlushStream, keeper: LogKeeper): Promise<void> {
+    const { tree } = this;
+    // From here on nothing waits for a failure to pass: there is one more try, and then the log has it.
+    const compactionsEnd = this.#compactions?.stop(new ClosedError('store'));
+    this.#closing.abort();
     this.#isDraining = true;
     this.#writes$.complete();
     await this.#drained;
-    this.#closing.abort();
-    await this.#keeper?.close();
-    this.#compactions?.stop(new ClosedError('store'));
-    if (this.health.isLogBroken) return;
-    if (log.isDirty) await log.sync();
-    await flushes.idle().catch(() => undefined); // the log has it, and it is synced
+    await keeper.close();
+    // The pipeline has ended, so nobody else changes the memtable. Also what a broken log held gets into a table so.
+    if (tree.active.entryCount > 0) await keeper.rotate(0).catch(() => undefined);
+    await flushes.idle().catch(() => undefined);
+    await compactionsEnd;
+    const isAllInTables = tree.active.entryCount === 0 && tree.waiting.length === 0;
+    if (log.failure === undefined && log.isDirty) await log.sync();
+    else if (log.failure !== undefined && !isAllInTables) throw log.failure;
   }
 }

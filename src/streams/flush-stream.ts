@@ -47,6 +47,10 @@ export class FlushStream {
   readonly #full$ = new Subject<WaitingMemtable>();
   /** Those who wait for a place, or for all flushes to be done. */
   #waiters: Waiter[] = [];
+  /** Settles with the flush that was begun last; never rejects. */
+  #underWay: Promise<unknown> = Promise.resolve();
+  /** Why nothing is flushed any more. */
+  #end: Error | undefined;
 
   constructor(parts: FlushParts) {
     this.#parts = parts;
@@ -81,8 +85,21 @@ export class FlushStream {
     return this.#when(() => last === undefined || !waiting.includes(last), false);
   }
 
+  /** Begins no further flush; those who wait get the error. Resolves when none is under way any more. Idempotent. */
+  async stop(error: Error): Promise<void> {
+    this.#end ??= error;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) {
+      if (waiter.isReady()) waiter.resolve();
+      else waiter.reject(error);
+    }
+    await this.#underWay;
+  }
+
   #when(isReady: () => boolean, isImpatient: boolean): Promise<void> {
     if (isReady()) return Promise.resolve();
+    if (this.#end !== undefined) return Promise.reject(this.#end);
     return new Promise((resolve, reject) => void this.#waiters.push({ isReady, isImpatient, resolve, reject }));
   }
 
@@ -90,27 +107,37 @@ export class FlushStream {
   #wake(failure?: unknown): void {
     const waiters = this.#waiters;
     this.#waiters = [];
-    const isOver = this.#parts.closing.aborted;
     for (const waiter of waiters) {
       if (waiter.isReady()) waiter.resolve();
-      else if (failure !== undefined && (isOver || waiter.isImpatient)) waiter.reject(failure);
+      else if (failure !== undefined && waiter.isImpatient) waiter.reject(failure);
       else this.#waiters.push(waiter);
     }
   }
 
   #flushUntilDone(full: WaitingMemtable): Observable<void> {
     const { events, health, closing, clock } = this.#parts;
-    return defer(() => this.#flush(full)).pipe(
+    return defer(() => this.#begin(full)).pipe(
       retry({
         delay: (error: unknown, attempt) => {
           const retryInMs = backOffMs(clock, attempt);
           health.backgroundFailed('flush', error);
           events.next({ type: 'backgroundError', during: 'flush', error, retryInMs });
+          if (closing.aborted) {
+            void this.stop(toError(error)); // the stream ends here: nobody else would answer those who wait
+            return throwError(() => error);
+          }
           this.#wake(health.refusalOfWrite(true) ?? error);
-          return closing.aborted ? throwError(() => toError(error)) : from(waitMs(clock, retryInMs, closing));
+          return from(waitMs(clock, retryInMs, closing));
         },
       }),
     );
+  }
+
+  #begin(full: WaitingMemtable): Promise<void> {
+    if (this.#end !== undefined) return Promise.reject(this.#end);
+    const done = this.#flush(full);
+    this.#underWay = done.catch(() => undefined);
+    return done;
   }
 
   async #flush(full: WaitingMemtable): Promise<void> {

@@ -48,7 +48,7 @@ export class LogKeeper {
 
   /** A new log and a new memtable; the full one goes to the flush. Waits while too many wait there already. */
   async rotate(capacityBytes: number): Promise<void> {
-    const { tree, log, flushes, stall } = this.#parts;
+    const { tree, log, flushes, stall, closing } = this.#parts;
     if (tree.waiting.length >= tree.options.waitingMemtablesMax) {
       stall.onWait('stop');
       await flushes.hasRoom().finally(() => stall.onResume());
@@ -61,7 +61,7 @@ export class LogKeeper {
       logNumber = await log.replace();
     }
     flushes.add(tree.rotate(logNumber, capacityBytes));
-    this.prepareNext();
+    if (!closing.aborted) this.prepareNext();
   }
 
   /** The file for the next rotation. If it cannot be made now, the rotation tries again, and tells its writers. */

@@ -73,7 +73,7 @@ export function historyOf(random: () => number, { steps, keys, largeValues }: Hi
     const kind = random();
     if (kind < 0.01) return { type: 'flush' };
     if (kind < 0.015) {
-      const [start, end] = [key(), key()].sort(Buffer.compare);
+      const [start, end] = [key(), key()].sort((a, b) => Buffer.compare(a, b));
       return { type: 'compact', start, end: random() < 0.5 ? end : undefined };
     }
     const count = kind < 0.75 ? 1 : 1 + whole(30);

@@ -1,8 +1,8 @@
 /**
  * Table jobs in a worker thread, so that the event loop only installs results.
  *
- * The thread is started at the first job that is worth it, and does not keep the process alive. Small flushes, as a close
- * makes them, are done in slices on this thread: starting another costs more. Where no thread can be started, or it dies,
+ * The thread is started at the first job that is worth it, and does not keep the process alive. Small flushes before that, as
+ * an open or a close makes them, are done in slices on this thread: starting another costs more. Where no thread can be started, or it dies,
  * the work goes on in slices here, and `onFallback` tells.
  */
 import { Worker } from 'node:worker_threads';
@@ -13,8 +13,8 @@ import type { TableOutput } from './merge-tables.ts';
 import type { TableJob } from './table-job.ts';
 import { fromPlain, type FromWorker, type ToWorker } from './worker-protocol.ts';
 
-/** A flush of less is done before a thread would have started. */
-const WORTH_A_THREAD_BYTES = 512 * 1024;
+/** While there is no thread yet, a flush of less than this is done before one would have started. */
+const WORTH_A_THREAD_BYTES = 4 * 1024 * 1024;
 
 interface Pending {
   readonly job: TableJob;
@@ -43,7 +43,7 @@ export class WorkerExecutor implements TableJobExecutor {
 
   run(job: TableJob, allocateFileNumber: () => number): Promise<TableOutput> {
     const isSmall = job.type === 'flush' && job.bytes < WORTH_A_THREAD_BYTES;
-    if (isSmall || this.#isWithoutWorker || this.#isClosed) return this.#inline.run(job, allocateFileNumber);
+    if ((isSmall && this.#worker === undefined) || this.#isWithoutWorker || this.#isClosed) return this.#inline.run(job, allocateFileNumber);
     const worker = (this.#worker ??= this.#start());
     if (worker === undefined) return this.#inline.run(job, allocateFileNumber);
     return new Promise((resolve, reject) => {

@@ -248,7 +248,9 @@ export class WriteAheadLog {
 
   async close(): Promise<void> {
     await this.#preparing?.catch(() => undefined);
-    for (const log of [...this.#retired, this.#active, this.#next]) await log?.close();
+    const logs = [...this.#retired, this.#active, this.#next];
+    const closed = await Promise.allSettled(logs.map((log) => log?.close()));
+    for (const one of closed) if (one.status === 'rejected') throw one.reason;
   }
 
   #break(error: unknown): EngineError {

@@ -1,0 +1,235 @@
+// Goal (T3 of the plan): whichever file call fails, once or for good, every operation gets an answer in time, errors are
+// typed, reads are right, no handle, lock or rejection is left behind, a passing failure is got over, and after the next
+// crash the database opens with everything that was acknowledged.
+// Method: a small workload on a file system that fails its N-th call, for every N, each time in another way.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { CrashMode } from '../../src/storage/file-system/memory-crash.ts';
+import type { FileOperation } from '../../src/storage/file-system/memory-faults.ts';
+import { EngineError, type EngineEvent, open, type OpenOptions, type Store } from '../../src/index.ts';
+import { contentOf, DIRECTORY } from '../support/crash-workload.ts';
+import { FaultFileSystem, type FaultPlan } from '../support/fault-file-system.ts';
+import { strayFiles } from '../support/file-census.ts';
+import { PROPERTY_MS, randomOf, runs, seedOfThisRun } from '../support/runs.ts';
+import { TrackedWrites, violation } from '../support/tracked-writes.ts';
+
+const OPTIONS: OpenOptions = {
+  memtableBytesMax: 1024,
+  waitingMemtablesMax: 1,
+  level0CompactionTrigger: 2,
+  level0SlowdownTrigger: 4,
+  level0StopTrigger: 6,
+  level1BytesMax: 1024,
+  tableBytesMax: 1024,
+  blockBytesMax: 100,
+  manifestBytesMax: 1024,
+  openTablesMax: 4,
+  blockCacheBytesMax: 0,
+  syncIntervalMs: 5,
+};
+
+/** Longest time, in milliseconds, that an operation may take: some retries, on a busy machine. */
+const ANSWER_MS = 20_000;
+
+const FAULTS: readonly Omit<FaultPlan, 'isHit'>[] = [
+  { code: 'EIO', arrives: 0 },
+  { code: 'ENOSPC', arrives: 0.5 },
+  { code: 'EMFILE', arrives: 0 },
+  { code: 'EACCES', arrives: 0 },
+  { code: 'EIO', arrives: 0.99 },
+];
+
+const rejections: unknown[] = [];
+const note = (reason: unknown): void => void rejections.push(reason);
+beforeAll(() => void process.on('unhandledRejection', note));
+afterAll(() => void process.off('unhandledRejection', note));
+
+async function inTime<T>(what: string, work: PromiseLike<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: no answer within ${ANSWER_MS} ms`)), ANSWER_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** An error that a caller may get while the disk fails. */
+function expectTyped(error: unknown): void {
+  expect(error).toBeInstanceOf(EngineError);
+  expect(['IO', 'NO_SPACE', 'READ_ONLY', 'CLOSED', 'ABORTED']).toContain((error as EngineError).code);
+}
+
+/** What one round did and found. */
+class Round {
+  readonly fileSystem = new FaultFileSystem();
+  readonly tracked: TrackedWrites;
+  readonly events: EngineEvent[] = [];
+  /** Failures of anything but writes, which keep theirs. */
+  readonly failures: unknown[] = [];
+  readonly #random: () => number;
+
+  constructor(seed: number) {
+    this.#random = randomOf(seed);
+    this.tracked = new TrackedWrites(this.#random);
+  }
+
+  async #try<T>(what: string, work: () => PromiseLike<T>): Promise<T | undefined> {
+    try {
+      return await inTime(what, work());
+    } catch (error) {
+      this.failures.push(error);
+      return undefined;
+    }
+  }
+
+  open(): Promise<Store | undefined> {
+    const onEvent = (event: EngineEvent): void => void this.events.push(event);
+    return this.#try('open', () => open(DIRECTORY, { ...OPTIONS, fileSystem: this.fileSystem, onEvent }));
+  }
+
+  async run(): Promise<void> {
+    for (let opening = 0; opening < 2; opening += 1) {
+      const store = await this.open();
+      if (store === undefined) continue;
+      for (let burst = 0; burst < 4; burst += 1) await this.#burst(store);
+      const flushed = this.#try('flush', () => store.flush());
+      await this.#burst(store);
+      const compacted = this.#try('compact', () => store.compact());
+      await this.#burst(store);
+      // A disk that is broken for good lets neither end; the close does.
+      await Promise.race([Promise.all([flushed, compacted]), new Promise((resolve) => setTimeout(resolve, 40))]);
+      await this.#checkReads(store);
+      const last = this.#burst(store);
+      const closed = this.#try('close', () => store.close());
+      await Promise.all([last, closed, flushed, compacted]);
+    }
+  }
+
+  async #burst(store: Store): Promise<void> {
+    const writes = Array.from({ length: 3 }, (_, index) =>
+      this.tracked.issue(store, index === 1 ? 'buffered' : 'synced'),
+    );
+    for (const write of await inTime('a write', Promise.all(writes))) {
+      if (write.state === 'failed') expectTyped(write.failure);
+    }
+  }
+
+  /** What can be read is what was acknowledged. */
+  async #checkReads(store: Store): Promise<void> {
+    const entries = await this.#try('scan', () => contentOf(store));
+    if (entries === undefined) return;
+    const states = this.tracked.states();
+    expect(violation(this.tracked.writes, { states, isKill: true, durableSequence: 0 }, entries)).toBeUndefined();
+  }
+
+  /** After the close: nothing is left, and what was acknowledged survives. */
+  async checkRemains(seed: number): Promise<void> {
+    const { fileSystem, tracked } = this;
+    this.failures.forEach(expectTyped);
+    expect(fileSystem.openPaths, 'open files').toEqual([]);
+    expect(fileSystem.locks, 'locks').toBe(0);
+    fileSystem.isFinished = true;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    expect(fileSystem.lateCalls, 'calls after the close').toEqual([]);
+    for (const mode of ['all', 'synced', 'prefix', 'sectors'] satisfies CrashMode[]) {
+      const image = fileSystem.memory.crashImage(mode, randomOf(seed));
+      const store = await open(DIRECTORY, { ...OPTIONS, fileSystem: image });
+      expect(await strayFiles(image, DIRECTORY), mode).toBeUndefined();
+      const demand = { states: tracked.states(), isKill: mode === 'all', durableSequence: 0 };
+      expect(violation(tracked.writes, demand, await contentOf(store)), mode).toBeUndefined();
+      const commit = await store.set('after', 'all');
+      expect(commit.durability).toBe('synced');
+      await store.close();
+    }
+  }
+}
+
+async function round(what: string, seed: number, plan: (fileSystem: FaultFileSystem) => FaultPlan): Promise<Round> {
+  const one = new Round(seed);
+  one.fileSystem.plan = plan(one.fileSystem);
+  try {
+    await one.run();
+    one.fileSystem.plan = undefined;
+    await one.checkRemains(seed);
+    await new Promise(setImmediate);
+    expect(rejections.splice(0), 'unhandled rejections').toEqual([]);
+  } catch (error) {
+    throw new Error(`${what}: ${String(error)}`, { cause: error });
+  }
+  return one;
+}
+
+/** Fails call N, and, `forGood`, all calls after it. */
+const fromCall =
+  (fault: Omit<FaultPlan, 'isHit'>, first: number, isForGood: boolean) =>
+  (fileSystem: FaultFileSystem): FaultPlan => ({
+    ...fault,
+    isHit: () => (isForGood ? fileSystem.calls > first : fileSystem.calls === first + 1),
+  });
+
+/** Fails all calls of one kind from the N-th on. */
+const kindFromCall =
+  (fault: Omit<FaultPlan, 'isHit'>, first: number, name: FileOperation['name'], part: string) =>
+  (fileSystem: FaultFileSystem): FaultPlan => ({
+    ...fault,
+    isHit: (operation) => fileSystem.calls > first && operation.name === name && operation.path.includes(part),
+  });
+
+describe('a file call that fails', () => {
+  const seed = seedOfThisRun();
+
+  it('once: is answered, got over, and loses nothing', { timeout: 3 * PROPERTY_MS }, async () => {
+    const calls = (await round('without a fault', seed, () => ({ code: 'EIO', arrives: 0, isHit: () => false }))).fileSystem.calls;
+    const step = Math.max(1, 4 / runs(1));
+    let hits = 0;
+    for (let call = 0; call < calls; call += step) {
+      const at = Math.floor(call + (seed % step));
+      const fault = FAULTS[(at + seed) % FAULTS.length] as (typeof FAULTS)[number];
+      const what = `ALLUVIUM_SEED=${seed}: ${fault.code} (${fault.arrives}) at call ${at}`;
+      const { fileSystem } = await round(what, seed, fromCall(fault, at, false));
+      hits += fileSystem.faults;
+    }
+    expect(hits).toBeGreaterThan(calls / step / 2);
+  });
+
+  it('for good: ends in errors, not in silence, and loses nothing', { timeout: 3 * PROPERTY_MS }, async () => {
+    const calls = 400;
+    const step = Math.max(1, 23 / runs(1));
+    for (let call = 0; call < calls; call += step) {
+      const at = Math.floor(call + (seed % step));
+      const fault = FAULTS[(at + seed) % FAULTS.length] as (typeof FAULTS)[number];
+      await round(`ALLUVIUM_SEED=${seed}: ${fault.code} from call ${at} on`, seed, fromCall(fault, at, true));
+    }
+  });
+
+  it('for good, of one kind: ends in errors, not in silence, and loses nothing', { timeout: 3 * PROPERTY_MS }, async () => {
+    const kinds = [
+      ['create', '.ldb'],
+      ['create', '.log'],
+      ['create', 'MANIFEST'],
+      ['sync', '.ldb'],
+      ['sync', '.log'],
+      ['sync', 'MANIFEST'],
+      ['append', '.log'],
+      ['append', '.ldb'],
+      ['append', 'MANIFEST'],
+      ['syncDirectory', ''],
+      ['rename', ''],
+      ['remove', ''],
+      ['close', ''],
+      ['read', ''],
+      ['open', ''],
+      ['list', ''],
+      ['size', ''],
+    ] as const;
+    for (const [index, [name, part]] of kinds.entries()) {
+      for (const first of [0, 60 + (seed % 60)]) {
+        const fault = FAULTS[(index + seed) % FAULTS.length] as (typeof FAULTS)[number];
+        const what = `ALLUVIUM_SEED=${seed}: ${fault.code} at each ${name} ${part} from call ${first} on`;
+        await round(what, seed, kindFromCall(fault, first, name, part));
+      }
+    }
+  });
+});

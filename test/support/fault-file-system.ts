@@ -1,0 +1,126 @@
+/**
+ * A memory file system with a fault plan, which also counts what stays open and tells the calls that come too late.
+ *
+ * It stands in front of the real one and not in its hook, so that it sees handles as their owner does.
+ */
+import type { LockHolder } from '../../src/errors.ts';
+import { Fault, type FileOperation } from '../../src/storage/file-system/memory-faults.ts';
+import { MemoryFileSystem } from '../../src/index.ts';
+import type {
+  DirectoryLock,
+  FileStat,
+  FileSystem,
+  ReadableFile,
+  WritableFile,
+} from '../../src/storage/file-system/file-system.ts';
+
+/** Fails the calls that `isHit` picks, with this system code. */
+export interface FaultPlan {
+  readonly code: string;
+  /** For an append: the part of its bytes that arrives all the same, from 0 to 1. */
+  readonly arrives: number;
+  isHit(operation: FileOperation): boolean;
+}
+
+export class FaultFileSystem implements FileSystem {
+  readonly isReachableFromWorkers = false;
+  readonly memory: MemoryFileSystem;
+  /** Paths of the files that are open, each as often as it is. */
+  readonly openPaths: string[] = [];
+  /** While it is set, every call to it is noted: nobody should make one. */
+  isFinished = false;
+  readonly lateCalls: string[] = [];
+  plan: FaultPlan | undefined;
+  faults = 0;
+  calls = 0;
+  locks = 0;
+
+  constructor(memory?: MemoryFileSystem) {
+    const onOperation = (operation: FileOperation): Error | undefined => this.#onOperation(operation);
+    this.memory = memory?.crashImage('all', () => 0, { onOperation }) ?? new MemoryFileSystem({ onOperation });
+  }
+
+  #onOperation(operation: FileOperation): Error | undefined {
+    this.calls += 1;
+    if (this.isFinished) this.lateCalls.push(`${operation.name} ${operation.path}`);
+    const { plan } = this;
+    if (plan?.isHit(operation) !== true) return undefined;
+    this.faults += 1;
+    const arriving = operation.name === 'append' ? Math.floor(operation.bytes * plan.arrives) : 0;
+    return new Fault(plan.code, arriving);
+  }
+
+  realPath(path: string): Promise<string> {
+    return this.memory.realPath(path);
+  }
+  makeDirectory(path: string): Promise<void> {
+    return this.memory.makeDirectory(path);
+  }
+  list(directory: string): Promise<string[]> {
+    return this.memory.list(directory);
+  }
+  stat(path: string): Promise<FileStat> {
+    return this.memory.stat(path);
+  }
+  rename(from: string, to: string): Promise<void> {
+    return this.memory.rename(from, to);
+  }
+  link(existing: string, added: string): Promise<void> {
+    return this.memory.link(existing, added);
+  }
+  remove(path: string): Promise<void> {
+    return this.memory.remove(path);
+  }
+  syncDirectory(directory: string): Promise<void> {
+    return this.memory.syncDirectory(directory);
+  }
+  freeBytes(path: string): Promise<number> {
+    return this.memory.freeBytes(path);
+  }
+
+  async openForRead(path: string): Promise<ReadableFile> {
+    const file = await this.memory.openForRead(path);
+    const { path: name } = file;
+    return {
+      path: name,
+      size: () => file.size(),
+      read: (into, position) => file.read(into, position),
+      close: this.#closer(path, () => file.close()),
+    };
+  }
+
+  async create(path: string): Promise<WritableFile> {
+    const file = await this.memory.create(path);
+    const { path: name } = file;
+    return {
+      path: name,
+      append: (bytes) => file.append(bytes),
+      appendNow: (bytes) => file.appendNow(bytes),
+      sync: () => file.sync(),
+      close: this.#closer(path, () => file.close()),
+    };
+  }
+
+  async lock(directory: string, holder: LockHolder): Promise<DirectoryLock> {
+    const lock = await this.memory.lock(directory, holder);
+    this.locks += 1;
+    let isHeld = true;
+    const release = (): Promise<void> => {
+      if (isHeld) this.locks -= 1;
+      isHeld = false;
+      return lock.release();
+    };
+    return { release };
+  }
+
+  /** A descriptor is gone after its close, also when that fails. */
+  #closer(path: string, close: () => Promise<void>): () => Promise<void> {
+    this.openPaths.push(path);
+    let isOpen = true;
+    return () => {
+      if (isOpen) this.openPaths.splice(this.openPaths.indexOf(path), 1);
+      isOpen = false;
+      return close();
+    };
+  }
+}

@@ -140,6 +140,7 @@ const missing = {
     const data = new Data(scale.entries);
     const driver = await open('buffered');
     const random = new Random();
+    data.missingKey(0); // makes them all, before the clock runs
     const { perSecond } = await closedLoop({
       inFlight: 1,
       seconds: scale.seconds,

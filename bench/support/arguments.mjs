@@ -56,11 +56,15 @@ export function readArguments(usage) {
 
 /** Names, or beginnings of names: `put` is all puts. @param {readonly string[]} names @returns {Question[]} */
 function chosen(names) {
-  for (const name of names) {
-    if (!questions.some((question) => question.name.startsWith(name)))
-      throw new Error(`No question begins with ${name}`);
-  }
-  return questions.filter((question) => names.some((name) => question.name.startsWith(name)));
+  const found = new Set(
+    names.flatMap((name) => {
+      const exact = questions.filter((question) => question.name === name);
+      const matching = exact.length > 0 ? exact : questions.filter((question) => question.name.startsWith(name));
+      if (matching.length === 0) throw new Error(`No question begins with ${name}`);
+      return matching;
+    }),
+  );
+  return questions.filter((question) => found.has(question)); // in the order of the questions, which matters
 }
 
 /** @param {string} name @param {string} text @returns {number} */

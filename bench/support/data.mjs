@@ -6,6 +6,7 @@
  */
 export const KEY_BYTES = 16;
 export const VALUE_BYTES = 100;
+const MISSING_KEY_BYTES = KEY_BYTES + 1;
 /** Different values there are. Neighbours in a block practically never share one. */
 const VALUES = 10_486;
 /** The byte of a value that goes into the checksum of what was read. */
@@ -63,16 +64,18 @@ export class Data {
     return this.keys.subarray(index * KEY_BYTES, (index + 1) * KEY_BYTES);
   }
 
-  /** A key that is absent and lies between two present ones. @param {number} index */
+  /**
+   * A key that is absent and lies between two present ones: the present one and a dot, as in db_bench. (Keys that differ in
+   * their last byte only would say little: LevelDB's filters mistake one in seven of them for its neighbour.)
+   *
+   * @param {number} index
+   */
   missingKey(index) {
     if (this.missing.length === 0) {
-      this.missing = Buffer.from(this.keys);
-      for (let last = KEY_BYTES - 1; last < this.missing.length; last += KEY_BYTES) {
-        // The last digit becomes a letter.
-        this.missing[last] = /** @type {number} */ (this.missing[last]) | 0x40;
-      }
+      this.missing = Buffer.alloc(this.count * MISSING_KEY_BYTES, '.');
+      for (let at = 0; at < this.count; at += 1) this.key(at).copy(this.missing, at * MISSING_KEY_BYTES);
     }
-    return this.missing.subarray(index * KEY_BYTES, (index + 1) * KEY_BYTES);
+    return this.missing.subarray(index * MISSING_KEY_BYTES, (index + 1) * MISSING_KEY_BYTES);
   }
 
   /** @param {number} index */

@@ -167,7 +167,11 @@ class Opening {
     // A log exists before a MANIFEST names it and until one names a later one. Without it, the MANIFEST has lost its end.
     const { logNumber } = state;
     if (logNumber !== 0 && !present.has(logName(logNumber))) {
-      throw new CorruptionError(logName(logNumber), 0, 'the MANIFEST names it, and it is missing');
+      throw new CorruptionError(
+        logName(logNumber),
+        0,
+        'the MANIFEST, which may have lost its end, names it, and it is missing',
+      );
     }
   }
 
@@ -192,8 +196,9 @@ class Opening {
   }
 
   async #replay(state: ManifestState): Promise<Omit<OpenedTree, 'location' | 'lock'>> {
-    const { memtableBytesMax, blockCacheBytesMax, openTablesMax, manifestBytesMax, salvage } = this.#options;
-    const floor = 1 + Math.max(0, ...this.#names.map((name) => parseFileName(name)?.fileNumber ?? 0));
+    const { memtableBytesMax, blockCacheBytesMax, openTablesMax, tableCacheBytesMax, manifestBytesMax, salvage } =
+      this.#options;
+    const floor = 1 + this.#names.reduce((most, name) => Math.max(most, parseFileName(name)?.fileNumber ?? 0), 0);
     const versions = new VersionSet(this.#fileSystem, this.#location, state, floor, manifestBytesMax);
     const replayed = new ReplayedMemtables(memtableBytesMax, this.#ports.yieldTurn, (memtable) =>
       this.#options.readOnly ? undefined : this.#spill(memtable, versions),
@@ -211,7 +216,7 @@ class Opening {
 
     const { fileSystem, location: directory } = { fileSystem: this.#fileSystem, location: this.#location };
     const blockCache = new BlockCache(blockCacheBytesMax);
-    const tables = new TableCache(fileSystem, directory, openTablesMax, blockCache, tableNames);
+    const tables = new TableCache(fileSystem, directory, openTablesMax, blockCache, tableNames, tableCacheBytesMax);
     const parts = { fileSystem, directory, options: this.#options, versions, tables, blockCache };
     if (this.#options.readOnly) {
       const waiting = replayed
@@ -228,9 +233,10 @@ class Opening {
       recovery.lastSequence,
     );
     try {
+      await this.#keepDamaged(recovery);
       const newTables = replayed.spilled.map((table) => ({ level: 0, table }));
       await versions.commit({ newTables, logNumber: log.activeNumber, lastSequence: recovery.lastSequence });
-      await this.#clean(versions, log.activeNumber, recovery);
+      await this.#clean(versions, log.activeNumber);
     } catch (error) {
       await log.close().catch(() => undefined);
       await versions.close().catch(() => undefined);
@@ -255,16 +261,25 @@ class Opening {
     return output.tables[0];
   }
 
-  /** Removes what the new MANIFEST does not name; keeps what was damaged, in `lost/`. */
-  async #clean(versions: VersionSet, logNumber: number, recovery: RecoveryReport): Promise<void> {
-    if (recovery.torn?.corruption !== undefined) {
-      const lost = pathOf(this.#location, LOST_DIRECTORY);
-      await this.#fileSystem.makeDirectory(lost);
-      for (const name of [recovery.torn.file, ...recovery.torn.laterLogsDropped]) {
-        await this.#fileSystem.rename(pathOf(this.#location, name), pathOf(lost, name));
-      }
-      await this.#fileSystem.syncDirectory(lost);
+  /**
+   * A second name in `lost/` for every log that salvage left something out of: made before the commit, after which the
+   * first name goes, so that the bytes are never without one.
+   */
+  async #keepDamaged({ torn }: RecoveryReport): Promise<void> {
+    if (torn?.corruption === undefined) return;
+    const lost = pathOf(this.#location, LOST_DIRECTORY);
+    await this.#fileSystem.makeDirectory(lost);
+    for (const name of [torn.file, ...torn.laterLogsDropped]) {
+      await this.#fileSystem.link(pathOf(this.#location, name), pathOf(lost, name)).catch((error: unknown) => {
+        const isThere = error instanceof IoError && error.systemCode === 'EEXIST'; // from an open that was cut short
+        if (!isThere) throw error;
+      });
     }
+    await this.#fileSystem.syncDirectory(lost);
+  }
+
+  /** Removes what the new MANIFEST does not name. */
+  async #clean(versions: VersionSet, logNumber: number): Promise<void> {
     const live = versions.liveTables();
     for (const name of this.#names) {
       const parsed = parseFileName(name);

@@ -22,6 +22,8 @@ export interface EngineOptions {
   readonly tableBytesMax: number;
   /** Tables open at once, each a file descriptor, its index and its filter. 4 to 65,536; default 1,000. */
   readonly openTablesMax: number;
+  /** Bytes of the indexes and filters of open tables. 0 to 1 TiB; default 64 MiB. Tables in use stay open beyond it. */
+  readonly tableCacheBytesMax: number;
   /** Bits of bloom filter per key on the deepest levels; shallower levels get more (Monkey). 0 (none) to 32; default 10. */
   readonly filterBitsPerKey: number;
   /** Default `'snappy'`, as in LevelDB. */
@@ -30,7 +32,7 @@ export interface EngineOptions {
   readonly level0CompactionTrigger: number;
   /** Level-0 tables from which writes are slowed. 1 to 1,000; default 8. */
   readonly level0SlowdownTrigger: number;
-  /** Level-0 tables at which writes stop. 2 to 1,000; default 20. */
+  /** Level-0 tables at which writes stop. 2, or `level0CompactionTrigger` if that is more, to 1,000; default 20, likewise. */
   readonly level0StopTrigger: number;
   /** Bytes of level 1; each deeper level holds ten times as many. 1 KiB to 1 TiB; default four memtables. */
   readonly level1BytesMax: number;
@@ -92,6 +94,8 @@ export type GivenOptions = { readonly [Name in keyof EngineOptions]?: EngineOpti
 /** Refuses what the compiler could not see (a plain-JavaScript caller, a parsed file) and fills in the defaults. */
 export function checkOptions(given: GivenOptions = {}): EngineOptions {
   const memtableBytesMax = whole('memtableBytesMax', given.memtableBytesMax, KIB, GIB, 16 * MIB);
+  const level0CompactionTrigger = whole('level0CompactionTrigger', given.level0CompactionTrigger, 1, 1000, 4);
+  const stopMin = Math.max(2, level0CompactionTrigger); // stopped before a compaction begins, writes would never go on
   return {
     durability: choice('durability', given.durability, ['synced', 'buffered'], 'synced'),
     syncIntervalMs: whole('syncIntervalMs', given.syncIntervalMs, 1, 60_000, 100),
@@ -102,11 +106,12 @@ export function checkOptions(given: GivenOptions = {}): EngineOptions {
     blockRestartInterval: whole('blockRestartInterval', given.blockRestartInterval, 1, 1024, 16),
     tableBytesMax: whole('tableBytesMax', given.tableBytesMax, KIB, GIB, 4 * MIB),
     openTablesMax: whole('openTablesMax', given.openTablesMax, 4, 65_536, 1000),
+    tableCacheBytesMax: whole('tableCacheBytesMax', given.tableCacheBytesMax, 0, 1024 * GIB, 64 * MIB),
     filterBitsPerKey: whole('filterBitsPerKey', given.filterBitsPerKey, 0, 32, 10),
     compression: choice('compression', given.compression, ['snappy', 'none'], 'snappy'),
-    level0CompactionTrigger: whole('level0CompactionTrigger', given.level0CompactionTrigger, 1, 1000, 4),
+    level0CompactionTrigger,
     level0SlowdownTrigger: whole('level0SlowdownTrigger', given.level0SlowdownTrigger, 1, 1000, 8),
-    level0StopTrigger: whole('level0StopTrigger', given.level0StopTrigger, 2, 1000, 20),
+    level0StopTrigger: whole('level0StopTrigger', given.level0StopTrigger, stopMin, 1000, Math.max(stopMin, 20)),
     level1BytesMax: whole('level1BytesMax', given.level1BytesMax, KIB, 1024 * GIB, 4 * memtableBytesMax),
     manifestBytesMax: whole('manifestBytesMax', given.manifestBytesMax, KIB, GIB, 4 * MIB),
     waitingWritesMax: whole('waitingWritesMax', given.waitingWritesMax, 1, 2 ** 24, 65_536),

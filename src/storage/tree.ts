@@ -78,6 +78,8 @@ export class Tree {
   visibleSequence: number;
   /** Tables that an edit took out, to be removed when no reader holds them. */
   readonly #garbage = new Set<number>();
+  /** Tables of commits that failed. The MANIFEST may name them all the same, until a later commit has begun a new one. */
+  readonly #orphans = new Set<number>();
   #sweeping: Promise<void> | undefined;
   /** Whether something became garbage while a sweep was under way, which does not look for it any more. */
   #isSweepDue = false;
@@ -155,17 +157,29 @@ export class Tree {
   async installFlush(flushed: WaitingMemtable, tables: readonly TableMeta[]): Promise<void> {
     const newTables = tables.map((table) => ({ level: 0, table }));
     const { nextLogNumber: logNumber, lastSequence } = flushed;
-    await this.versions.commit({ newTables, logNumber, lastSequence });
+    await this.#commit({ newTables, logNumber, lastSequence });
     this.waiting.splice(this.waiting.indexOf(flushed), 1);
   }
 
   /** Makes an edit durable and current; what it takes out is removed when no reader holds it. */
   async install(edit: VersionEdit): Promise<void> {
-    await this.versions.commit(edit);
+    await this.#commit(edit);
     for (const { fileNumber } of edit.deletedTables ?? []) {
       const isStillThere = edit.newTables?.some(({ table }) => table.fileNumber === fileNumber) ?? false;
       if (!isStillThere) this.#garbage.add(fileNumber); // a trivial move takes out and puts in the same table
     }
+    this.sweep();
+  }
+
+  async #commit(edit: VersionEdit): Promise<void> {
+    try {
+      await this.versions.commit(edit);
+    } catch (error) {
+      for (const { table } of edit.newTables ?? []) this.#orphans.add(table.fileNumber);
+      throw error;
+    }
+    for (const fileNumber of this.#orphans) this.#garbage.add(fileNumber);
+    this.#orphans.clear();
     this.sweep();
   }
 

@@ -77,13 +77,13 @@ export class CompactionStream {
   }
 
   /** Compacts a range of user keys down to the deepest level that has any of it. */
-  compactRange(range: UserKeyRange): Promise<void> {
+  compactRange(range: UserKeyRange, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const finish = (error?: Error): void => {
         if (error === undefined) resolve();
         else reject(error);
       };
-      this.#manual.push(new ManualCompaction(this.#parts.tree.versions.current, range, finish));
+      this.#manual.push(new ManualCompaction(this.#parts.tree.versions.current, { range, signal, finish }));
       this.#asked$.next();
     });
   }

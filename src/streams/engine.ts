@@ -138,9 +138,9 @@ export class Engine {
     await this.#flushes?.idle();
   }
 
-  async compact(range: UserKeyRange): Promise<void> {
+  async compact(range: UserKeyRange, signal: AbortSignal | undefined): Promise<void> {
     await this.flush();
-    await this.#compactions?.compactRange(range);
+    await this.#compactions?.compactRange(range, signal);
   }
 
   /** Through the pipeline, like a write, so that the memtable is changed between two groups and never within one. */

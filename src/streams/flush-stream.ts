@@ -124,7 +124,7 @@ export class FlushStream {
           events.next({ type: 'backgroundError', during: 'flush', error, retryInMs });
           if (closing.aborted) {
             void this.stop(toError(error)); // the stream ends here: nobody else would answer those who wait
-            return throwError(() => error);
+            return throwError(() => toError(error));
           }
           this.#wake(health.refusalOfWrite(true) ?? error);
           return from(waitMs(clock, retryInMs, closing));

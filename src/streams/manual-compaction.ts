@@ -15,8 +15,17 @@ function keyAfter(key: Uint8Array): Uint8Array {
   return next;
 }
 
+export interface ManualRequest {
+  readonly range: UserKeyRange;
+  /** When it aborts, no further piece is begun. */
+  readonly signal: AbortSignal | undefined;
+  /** Told at the end. */
+  readonly finish: (error?: Error) => void;
+}
+
 export class ManualCompaction {
   readonly #range: UserKeyRange;
+  readonly #signal: AbortSignal | undefined;
   /** Levels from here on stay as they are: the deepest that held anything of the range when it began. */
   readonly #levelEnd: number;
   readonly finish: (error?: Error) => void;
@@ -24,8 +33,9 @@ export class ManualCompaction {
   /** What is left of the present level; `undefined`: nothing. */
   #left: UserKeyRange | undefined;
 
-  constructor(version: Version, range: UserKeyRange, finish: (error?: Error) => void) {
+  constructor(version: Version, { range, signal, finish }: ManualRequest) {
     this.#range = range;
+    this.#signal = signal;
     this.#left = range;
     this.finish = finish;
     let deepest = version.deepestLevel;
@@ -35,7 +45,7 @@ export class ManualCompaction {
 
   /** The next piece, or `undefined` when all is done. */
   next(version: Version, options: PickerOptions): Compaction | undefined {
-    while (this.#level < this.#levelEnd) {
+    while (this.#level < this.#levelEnd && this.#signal?.aborted !== true) {
       const piece = this.#left === undefined ? undefined : pickManual(version, this.#level, this.#left, options);
       if (piece !== undefined) {
         const { end } = rangeOf(piece.inputs);

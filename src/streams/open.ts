@@ -12,7 +12,7 @@ import { checkOptions, type EngineOptions, type GivenOptions } from '../storage/
 import { type Clock, SLICE_MS, systemClock, yieldTurn } from './clock.ts';
 import { Engine } from './engine.ts';
 import type { EngineEvent } from './engine-events.ts';
-import { Operation } from './operation.ts';
+import { type Operation, operationOf } from './operation.ts';
 import { Store } from './store.ts';
 
 export interface OpenOptions extends GivenOptions {
@@ -20,6 +20,8 @@ export interface OpenOptions extends GivenOptions {
   readonly fileSystem?: FileSystem | undefined;
   /** Time and chance. Default: the system's. For tests that are to run the same way each time. */
   readonly clock?: Clock | undefined;
+  /** Ends the open with an `AbortedError`; a store that opens all the same is closed again. */
+  readonly signal?: AbortSignal | undefined;
   /** Hears of what happens from the very beginning: also of what recovery had to leave out, which is before `store.events`. */
   readonly onEvent?: ((event: EngineEvent) => void) | undefined;
 }
@@ -39,13 +41,11 @@ export function open(directory: string, options: OpenOptions = {}): Operation<St
     throw new InvalidArgumentError('directory', 'the path of a directory', directory);
   }
   const checked = checkOptions(options);
-  return new Operation((sink) => {
-    const fileSystem = options.fileSystem ?? new NodeFileSystem();
-    openStore(directory, checked, fileSystem, options).then(
-      (store) => sink.succeed(store),
-      (error: unknown) => sink.fail(error),
-    );
-    return undefined;
+  return operationOf(() => openStore(directory, checked, options.fileSystem ?? new NodeFileSystem(), options), {
+    name: 'the open',
+    signal: options.signal,
+    // Nobody will ever close a store that nobody has.
+    discard: (store) => store.close().subscribe({ error: () => undefined }),
   });
 }
 

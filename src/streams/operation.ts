@@ -10,6 +10,7 @@
  * `then` does not go through a Subscriber: awaiting is the common case, and five times as fast this way.
  */
 import { Observable } from 'rxjs';
+import { AbortedError } from '../errors.ts';
 
 /** Takes the outcome of an operation: one call of one of the two. */
 export interface Sink<T> {
@@ -48,13 +49,48 @@ export class Operation<T> extends Observable<T> implements PromiseLike<T> {
   }
 }
 
-/** @internal An operation made of a promise-returning function; it cannot be cancelled. */
-export function operationOf<T>(work: () => Promise<T>): Operation<T> {
+/**
+ * @internal An operation made of a promise-returning function. An abort ends the operation, not the work: what the work
+ * gives later goes to `discard`, if there is one, as it does after an unsubscription.
+ */
+export function operationOf<T>(
+  work: () => Promise<T>,
+  { name = 'the operation', signal, discard }: OperationSettings<T> = {},
+): Operation<T> {
   return new Operation((sink) => {
+    let isOver = false;
+    const end = (): boolean => {
+      if (isOver) return false;
+      isOver = true;
+      signal?.removeEventListener('abort', abort);
+      return true;
+    };
+    const abort = (): void => {
+      if (end()) sink.fail(new AbortedError(name, { cause: signal?.reason }));
+    };
+    if (signal?.aborted === true) {
+      abort();
+      return undefined;
+    }
+    signal?.addEventListener('abort', abort);
     work().then(
-      (value) => sink.succeed(value),
-      (error: unknown) => sink.fail(error),
+      (value) => {
+        if (end()) sink.succeed(value);
+        else discard?.(value);
+      },
+      (error: unknown) => {
+        if (end()) sink.fail(error);
+      },
     );
-    return undefined;
+    return () => void end();
   });
+}
+
+/** @internal */
+export interface OperationSettings<T> {
+  /** For the error of an abort. */
+  readonly name?: string;
+  readonly signal?: AbortSignal | undefined;
+  /** Takes what comes when nobody waits for it any more. */
+  readonly discard?: (value: T) => void;
 }

@@ -74,6 +74,8 @@ export function scanOptionsOf<Options extends ScanOptions>(
   if (startOrOptions === undefined || typeof startOrOptions === 'string' || startOrOptions instanceof Uint8Array) {
     return { gte: startOrOptions, lt: end };
   }
-  if (typeof startOrOptions !== 'object') throw new InvalidArgumentError('scan', 'a key or options', startOrOptions);
+  const given: unknown = startOrOptions;
+  if (typeof given !== 'object' || given === null)
+    throw new InvalidArgumentError('scan', 'a key or options', startOrOptions);
   return startOrOptions;
 }

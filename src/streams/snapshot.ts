@@ -26,6 +26,11 @@ export class Snapshot {
     list.add(sequence);
   }
 
+  /** @internal Whether it is a snapshot of the store with this reader. */
+  isOf(reader: Reader): boolean {
+    return this.#reader === reader;
+  }
+
   /** The value of the key at that moment, or `undefined`. */
   get(key: Bytes): Operation<Uint8Array | undefined> {
     this.#check(key);

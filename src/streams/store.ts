@@ -42,6 +42,8 @@ export interface StoreScanOptions extends ScanOptions {
 export interface CompactRange {
   readonly start?: Bytes | undefined;
   readonly end?: Bytes | undefined;
+  /** Ends the compaction after the piece that is under way. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A database, open. Made by `open` and `openInMemory`. */
@@ -116,8 +118,8 @@ export class Store {
   /** The values of the keys, in their order, all as of one moment. */
   getMany(keys: readonly Bytes[]): Operation<(Uint8Array | undefined)[]> {
     if (!Array.isArray(keys)) throw new InvalidArgumentError('keys', 'an array', keys);
-    keys.forEach((key: Bytes, index) => checkKey(key, `keys[${index}]`));
-    const wanted = [...(keys as readonly Bytes[])];
+    const wanted = [...(keys as readonly Bytes[])]; // before the check, which would pass over holes
+    wanted.forEach((key, index) => checkKey(key, `keys[${index}]`));
     return operationOf(() => this.#engine.reader.getMany(wanted, undefined));
   }
 
@@ -141,7 +143,13 @@ export class Store {
   scan(options: StoreScanOptions): Stream<Entry>;
   scan(startOrOptions?: Bytes | StoreScanOptions, end?: Bytes): Stream<Entry> | Stream<Uint8Array> {
     const options: StoreScanOptions = scanOptionsOf(startOrOptions, end);
-    if (options.snapshot !== undefined) return options.snapshot.scan(options);
+    const { snapshot } = options;
+    if (snapshot !== undefined) {
+      if (!(snapshot instanceof Snapshot) || !snapshot.isOf(this.#engine.reader)) {
+        throw new InvalidArgumentError('snapshot', 'a snapshot of this store', snapshot);
+      }
+      return snapshot.scan(options);
+    }
     const part = partOf(options);
     const { reader } = this.#engine;
     if (part === 'entry') {
@@ -175,9 +183,9 @@ export class Store {
     });
   }
 
-  /** Completes when everything acknowledged before is in tables. */
-  flush(): Operation<void> {
-    return operationOf(() => this.#engine.flush());
+  /** Completes when everything acknowledged before is in tables. An abort ends the wait, not the flush. */
+  flush({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Operation<void> {
+    return operationOf(() => this.#engine.flush(), { name: 'the flush', signal });
   }
 
   /**
@@ -185,12 +193,12 @@ export class Store {
    * entries are gone from the disk afterwards, but for those that a snapshot sees.
    */
   compact(range: CompactRange = {}): Operation<void> {
-    const { start, end } = range;
+    const { start, end, signal } = range;
     const bounds = {
       start: start === undefined ? undefined : checkedKey(start, 'start'),
       end: end === undefined ? undefined : checkedKey(end, 'end'),
     };
-    return operationOf(() => this.#engine.compact(bounds));
+    return operationOf(() => this.#engine.compact(bounds, signal), { name: 'the compaction', signal });
   }
 
   /** Bytes on disk of the keys from `start` up to, not including, `end`: roughly, and without what is still in memory. */

@@ -13,7 +13,7 @@
  * `log-keeper.ts`.
  */
 import { type Observable, type Subject, tap } from 'rxjs';
-import { ReadOnlyError } from '../errors.ts';
+import { InvalidArgumentError, ReadOnlyError } from '../errors.ts';
 import type { Durability } from '../model.ts';
 import { flushAtThreshold } from '../operators/flush-at-threshold.ts';
 import { groupCommit } from '../operators/group-commit.ts';
@@ -143,6 +143,9 @@ class WriteStages {
     const { log, health, stall, tree, counters, keeper } = this.#parts;
     const encoded = this.#encode(group);
     if (encoded.bounds.length === 1) return done(undefined); // nothing but barriers
+    if (encoded.lastSequence > Number.MAX_SAFE_INTEGER) {
+      return done(new ReadOnlyError('its sequence numbers are used up. Export it into a new database.'));
+    }
     const refusal = health.refusalOfWrite(stall.isFull);
     if (refusal instanceof ReadOnlyError) return done(refusal); // a closing store still serves what it has accepted
     stall.admitted(group.bytes);
@@ -226,7 +229,15 @@ class WriteStages {
     let isSynced = false;
     for (const write of group.writes) {
       if (write.isBarrier) continue;
-      buffer.append(sequence + 1, write.operations);
+      const start = buffer.append(sequence + 1, write.operations);
+      if (buffer.length - start !== write.bytes) {
+        // Its bytes were changed under us (a transferred or resized buffer): room was made for others than these.
+        buffer.truncate(start);
+        write.fail(
+          new InvalidArgumentError('key or value', 'left as it is until the write completes', write.operations),
+        );
+        continue;
+      }
       bounds.push(buffer.length);
       sequence += write.operations.length;
       write.sequence = sequence;

@@ -103,7 +103,8 @@ export function checkBatchOperations(given: readonly WriteOperation[]): CheckedB
     throw new OutOfRangeError('batch.length', `at most ${BATCH_OPERATIONS_MAX}`, given.length);
   }
   let bytes = BATCH_HEADER_BYTES;
-  const operations = given.map((operation: WriteOperation, index): WriteOperation => {
+  // A copy first: `map` would pass over the holes of a sparse array.
+  const operations = [...(given as readonly WriteOperation[])].map((operation, index): WriteOperation => {
     const name = `batch[${index}]`;
     const given: unknown = operation;
     if (typeof given !== 'object' || given === null) throw new InvalidArgumentError(name, 'an operation', given);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { lastValueFrom, toArray } from 'rxjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Entry, KeyTooLargeError, NodeFileSystem, open, type Store, type Stream } from '../../src/index.ts';
-import { EngineProcesses, type Reading } from '../support/engine-process.ts';
+import { EngineProcesses } from '../support/engine-process.ts';
 import {
   apply,
   type Contents,
@@ -15,6 +15,7 @@ import {
   difference,
   historyOf,
   probesOf,
+  type Reading,
   type Step,
 } from '../support/history.ts';
 import { PROPERTY_MS, randomOf, seedOfThisRun } from '../support/runs.ts';

@@ -14,7 +14,15 @@ import { type Demand, type TrackedWrite, violation } from '../support/tracked-wr
 /** What is taken at each crash point. */
 const MODES: readonly CrashMode[] = ['all', 'synced', 'zeros', 'prefix', 'prefix', 'sectors', 'sectors'];
 /** Calls that change nothing leave the same images as the next call that does, when more is acknowledged. */
-const CHANGING: ReadonlySet<string> = new Set(['create', 'append', 'sync', 'syncDirectory', 'rename', 'remove', 'makeDirectory']);
+const CHANGING: ReadonlySet<string> = new Set([
+  'create',
+  'append',
+  'sync',
+  'syncDirectory',
+  'rename',
+  'remove',
+  'makeDirectory',
+]);
 /** Of the images, every how many-th is opened a second time, and every how many-th gets a crash in its recovery. */
 const REOPEN_EVERY = 5;
 const RECOVERY_CRASH_EVERY = 101;
@@ -45,7 +53,12 @@ function imagesOf(
 }
 
 /** Opens an image, perhaps twice, and checks what is there. */
-async function check(image: Image, writes: readonly TrackedWrite[], options: OpenOptions, isTwice: boolean): Promise<void> {
+async function check(
+  image: Image,
+  writes: readonly TrackedWrite[],
+  options: OpenOptions,
+  isTwice: boolean,
+): Promise<void> {
   const fileSystem = image.fileSystem();
   const first = await openAndRead(fileSystem, options, image.what);
   const broken = violation(writes, image.demand, first);
@@ -83,33 +96,37 @@ async function crashInRecovery(image: Image, options: OpenOptions, seed: number)
 }
 
 describe('a crash at any file call', () => {
-  it('leaves a database that opens, with every durable write, in order, whole', { timeout: 3 * PROPERTY_MS }, async () => {
-    const seed = seedOfThisRun();
-    const random = randomOf(seed);
-    const workloads = runs(3);
-    let checked = 0;
-    for (let count = 0; count < workloads; count += 1) {
-      const workloadSeed = Math.floor(random() * 2 ** 31);
-      const images: Image[] = [];
-      const workload: Workload = new Workload(workloadSeed, (operation) => {
-        if (!CHANGING.has(operation.name)) return undefined;
-        const demand = { states: workload.tracked.states(), durableSequence: workload.durableSequence };
-        const what = `ALLUVIUM_SEED=${seed}, workload ${count}, ${nameOf(operation)}`;
-        images.push(...imagesOf(workload.fileSystem, demand, MODES, what, workloadSeed + operation.index));
-        return undefined;
-      });
-      await workload.run(12 + Math.floor(random() * 14));
-      const { writes } = workload.tracked;
-      for (const [index, image] of images.entries()) {
-        await check(image, writes, workload.options, index % REOPEN_EVERY === 0);
-        checked += 1;
-        if (index % RECOVERY_CRASH_EVERY !== 17 + count) continue;
-        for (const deeper of await crashInRecovery(image, workload.options, seed + index)) {
-          await check(deeper, writes, workload.options, false);
+  it(
+    'leaves a database that opens, with every durable write, in order, whole',
+    { timeout: 3 * PROPERTY_MS },
+    async () => {
+      const seed = seedOfThisRun();
+      const random = randomOf(seed);
+      const workloads = runs(3);
+      let checked = 0;
+      for (let count = 0; count < workloads; count += 1) {
+        const workloadSeed = Math.floor(random() * 2 ** 31);
+        const images: Image[] = [];
+        const workload: Workload = new Workload(workloadSeed, (operation) => {
+          if (!CHANGING.has(operation.name)) return undefined;
+          const demand = { states: workload.tracked.states(), durableSequence: workload.durableSequence };
+          const what = `ALLUVIUM_SEED=${seed}, workload ${count}, ${nameOf(operation)}`;
+          images.push(...imagesOf(workload.fileSystem, demand, MODES, what, workloadSeed + operation.index));
+          return undefined;
+        });
+        await workload.run(12 + Math.floor(random() * 14));
+        const { writes } = workload.tracked;
+        for (const [index, image] of images.entries()) {
+          await check(image, writes, workload.options, index % REOPEN_EVERY === 0);
           checked += 1;
+          if (index % RECOVERY_CRASH_EVERY !== 17 + count) continue;
+          for (const deeper of await crashInRecovery(image, workload.options, seed + index)) {
+            await check(deeper, writes, workload.options, false);
+            checked += 1;
+          }
         }
       }
-    }
-    expect(checked).toBeGreaterThan(workloads * 300);
-  });
+      expect(checked).toBeGreaterThan(workloads * 300);
+    },
+  );
 });

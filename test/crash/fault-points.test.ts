@@ -43,6 +43,8 @@ const note = (reason: unknown): void => void rejections.push(reason);
 beforeAll(() => void process.on('unhandledRejection', note));
 afterAll(() => void process.off('unhandledRejection', note));
 
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 async function inTime<T>(what: string, work: PromiseLike<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -69,8 +71,11 @@ class Round {
   /** Failures of anything but writes, which keep theirs. */
   readonly failures: unknown[] = [];
   readonly #random: () => number;
+  readonly #isPassing: boolean;
 
-  constructor(seed: number) {
+  /** @param isPassing - whether the disk is sound again after the failure */
+  constructor(seed: number, isPassing: boolean) {
+    this.#isPassing = isPassing;
     this.#random = randomOf(seed);
     this.tracked = new TrackedWrites(this.#random);
   }
@@ -99,12 +104,25 @@ class Round {
       const compacted = this.#try('compact', () => store.compact());
       await this.#burst(store);
       // A disk that is broken for good lets neither end; the close does.
-      await Promise.race([Promise.all([flushed, compacted]), new Promise((resolve) => setTimeout(resolve, 40))]);
+      await Promise.race([Promise.all([flushed, compacted]), pause(40)]);
       await this.#checkReads(store);
+      if (this.#isPassing) await this.#resume(store);
       const last = this.#burst(store);
       const closed = this.#try('close', () => store.close());
       await Promise.all([last, closed, flushed, compacted]);
     }
+  }
+
+  /** After a failure that has passed: soon writes are taken again, and if there was an event before, there is one now. */
+  async #resume(store: Store): Promise<void> {
+    const isRefused = (): boolean =>
+      this.events.findLast(({ type }) => type.startsWith('writes'))?.type === 'writesRefused';
+    const hasResumed = async (): Promise<void> => {
+      while (isRefused() || (await this.tracked.issue(store, 'synced')).state === 'failed') await pause(5);
+    };
+    await inTime('a write after the failure has passed', hasResumed());
+    for (let burst = 0; burst < 4; burst += 1) await this.#burst(store);
+    expect(this.tracked.writes.at(-1)?.failure).toBeUndefined();
   }
 
   async #burst(store: Store): Promise<void> {
@@ -131,7 +149,7 @@ class Round {
     expect(fileSystem.openPaths, 'open files').toEqual([]);
     expect(fileSystem.locks, 'locks').toBe(0);
     fileSystem.isFinished = true;
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await pause(2);
     expect(fileSystem.lateCalls, 'calls after the close').toEqual([]);
     for (const mode of ['all', 'synced', 'prefix', 'sectors'] satisfies CrashMode[]) {
       const image = fileSystem.memory.crashImage(mode, randomOf(seed));
@@ -146,8 +164,13 @@ class Round {
   }
 }
 
-async function round(what: string, seed: number, plan: (fileSystem: FaultFileSystem) => FaultPlan): Promise<Round> {
-  const one = new Round(seed);
+async function round(
+  what: string,
+  seed: number,
+  plan: (fileSystem: FaultFileSystem) => FaultPlan,
+  isPassing = false,
+): Promise<Round> {
+  const one = new Round(seed, isPassing);
   one.fileSystem.plan = plan(one.fileSystem);
   try {
     await one.run();
@@ -181,14 +204,15 @@ describe('a file call that fails', () => {
   const seed = seedOfThisRun();
 
   it('once: is answered, got over, and loses nothing', { timeout: 3 * PROPERTY_MS }, async () => {
-    const calls = (await round('without a fault', seed, () => ({ code: 'EIO', arrives: 0, isHit: () => false }))).fileSystem.calls;
-    const step = Math.max(1, 4 / runs(1));
+    const calls = (await round('without a fault', seed, () => ({ code: 'EIO', arrives: 0, isHit: () => false }), true))
+      .fileSystem.calls;
+    const step = Math.max(1, 5 / runs(1));
     let hits = 0;
     for (let call = 0; call < calls; call += step) {
       const at = Math.floor(call + (seed % step));
       const fault = FAULTS[(at + seed) % FAULTS.length] as (typeof FAULTS)[number];
       const what = `ALLUVIUM_SEED=${seed}: ${fault.code} (${fault.arrives}) at call ${at}`;
-      const { fileSystem } = await round(what, seed, fromCall(fault, at, false));
+      const { fileSystem } = await round(what, seed, fromCall(fault, at, false), true);
       hits += fileSystem.faults;
     }
     expect(hits).toBeGreaterThan(calls / step / 2);
@@ -204,32 +228,36 @@ describe('a file call that fails', () => {
     }
   });
 
-  it('for good, of one kind: ends in errors, not in silence, and loses nothing', { timeout: 3 * PROPERTY_MS }, async () => {
-    const kinds = [
-      ['create', '.ldb'],
-      ['create', '.log'],
-      ['create', 'MANIFEST'],
-      ['sync', '.ldb'],
-      ['sync', '.log'],
-      ['sync', 'MANIFEST'],
-      ['append', '.log'],
-      ['append', '.ldb'],
-      ['append', 'MANIFEST'],
-      ['syncDirectory', ''],
-      ['rename', ''],
-      ['remove', ''],
-      ['close', ''],
-      ['read', ''],
-      ['open', ''],
-      ['list', ''],
-      ['size', ''],
-    ] as const;
-    for (const [index, [name, part]] of kinds.entries()) {
-      for (const first of [0, 60 + (seed % 60)]) {
-        const fault = FAULTS[(index + seed) % FAULTS.length] as (typeof FAULTS)[number];
-        const what = `ALLUVIUM_SEED=${seed}: ${fault.code} at each ${name} ${part} from call ${first} on`;
-        await round(what, seed, kindFromCall(fault, first, name, part));
+  it(
+    'for good, of one kind: ends in errors, not in silence, and loses nothing',
+    { timeout: 3 * PROPERTY_MS },
+    async () => {
+      const kinds = [
+        ['create', '.ldb'],
+        ['create', '.log'],
+        ['create', 'MANIFEST'],
+        ['sync', '.ldb'],
+        ['sync', '.log'],
+        ['sync', 'MANIFEST'],
+        ['append', '.log'],
+        ['append', '.ldb'],
+        ['append', 'MANIFEST'],
+        ['syncDirectory', ''],
+        ['rename', ''],
+        ['remove', ''],
+        ['close', ''],
+        ['read', ''],
+        ['open', ''],
+        ['list', ''],
+        ['size', ''],
+      ] as const;
+      for (const [index, [name, part]] of kinds.entries()) {
+        for (const first of [0, 60 + (seed % 60)]) {
+          const fault = FAULTS[(index + seed) % FAULTS.length] as (typeof FAULTS)[number];
+          const what = `ALLUVIUM_SEED=${seed}: ${fault.code} at each ${name} ${part} from call ${first} on`;
+          await round(what, seed, kindFromCall(fault, first, name, part));
+        }
       }
-    }
-  });
+    },
+  );
 });

@@ -1,17 +1,9 @@
 /** An engine in a process of its own, ours or real LevelDB, that can be killed; the other side is test/contract/children. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
-import type { Step } from './history.ts';
+import type { Reading, Step } from './history.ts';
 
 export type EngineKind = 'alluvium' | 'leveldb';
-
-/** What is read of a database: everything, both ways, and some keys one by one. */
-export interface Reading {
-  readonly forwards: readonly (readonly [key: Uint8Array, value: Uint8Array])[];
-  readonly backwards: readonly (readonly [key: Uint8Array, value: Uint8Array])[];
-  /** One for each probe. */
-  readonly gets: readonly (Uint8Array | undefined)[];
-}
 
 interface Answer {
   readonly id: number;

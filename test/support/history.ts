@@ -1,6 +1,5 @@
 /** Random histories of a database, as data, and what the database then holds. */
 import type { WriteOperation } from '../../src/index.ts';
-import type { Reading } from './engine-process.ts';
 import { bytesOf, textOf } from './sorted-model.ts';
 
 export interface WriteStep {
@@ -16,6 +15,14 @@ export type Step =
 
 /** Entries by key; keys as strings of one character per byte. */
 export type Contents = Map<string, Uint8Array>;
+
+/** What is read of a database: everything, both ways, and some keys one by one. */
+export interface Reading {
+  readonly forwards: readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+  readonly backwards: readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+  /** One for each probe. */
+  readonly gets: readonly (Uint8Array | undefined)[];
+}
 
 export interface HistoryOptions {
   readonly steps: number;

@@ -81,6 +81,11 @@ export class BatchBuffer {
     return this.#length;
   }
 
+  /** Forgets the batches from `length` on. */
+  truncate(length: number): void {
+    this.#length = length;
+  }
+
   /** Forgets all batches. Memory is kept up to 1 MiB. */
   reset(): void {
     this.#length = 0;

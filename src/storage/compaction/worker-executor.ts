@@ -43,7 +43,8 @@ export class WorkerExecutor implements TableJobExecutor {
 
   run(job: TableJob, allocateFileNumber: () => number): Promise<TableOutput> {
     const isSmall = job.type === 'flush' && job.bytes < WORTH_A_THREAD_BYTES;
-    if ((isSmall && this.#worker === undefined) || this.#isWithoutWorker || this.#isClosed) return this.#inline.run(job, allocateFileNumber);
+    if ((isSmall && this.#worker === undefined) || this.#isWithoutWorker || this.#isClosed)
+      return this.#inline.run(job, allocateFileNumber);
     const worker = (this.#worker ??= this.#start());
     if (worker === undefined) return this.#inline.run(job, allocateFileNumber);
     return new Promise((resolve, reject) => {

@@ -14,7 +14,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { CorruptionError } from '../../errors.ts';
-import { TAG_BYTES } from '../codec/internal-key.ts';
+import { decodeInternalKey } from '../codec/internal-key.ts';
 import { Malformed } from '../codec/malformed.ts';
 import { type ByteCursor, readVarint32, readVarint64, varintLength, writeVarint } from '../codec/varint.ts';
 import { LEVELS, type TableMeta } from './table-meta.ts';
@@ -123,7 +123,8 @@ function readLevel(cursor: ByteCursor): number {
 
 function readInternalKey(cursor: ByteCursor & { readonly end: number }): Uint8Array {
   const key = readBytes(cursor);
-  if (key.length < TAG_BYTES) throw new Malformed('an internal key is shorter than its tag', cursor.offset);
+  const decoded = decodeInternalKey(key);
+  if (E.isLeft(decoded)) throw new Malformed(decoded.left, cursor.offset);
   return key;
 }
 

@@ -126,16 +126,20 @@ export class VersionSet {
     const old = this.#manifest;
     const logNumber = edit.logNumber ?? this.#logNumber;
     // Not what was given out last: recovery takes this number as "all up to here is in tables", and looks for the rest
-    // in the logs. It only grows, and a failed commit may leave it grown: the tables are there all the same.
-    this.#tableSequence = Math.max(this.#tableSequence, edit.lastSequence ?? 0);
+    // in the logs. So it grows only with a commit that succeeds: else it would cover a table that no version names.
+    const lastSequence = Math.max(this.#tableSequence, edit.lastSequence ?? 0);
+    const step = { ...edit, logNumber, lastSequence };
     if (old === undefined || old.records.offset >= old.bytesMax) {
-      await this.#beginManifest(edit, logNumber);
+      // The old one is never written to again, whatever becomes of the new one, and all in it was synced.
+      await old?.file.close().catch(() => undefined);
+      await this.#beginManifest(step);
       if (old !== undefined) await this.#removeManifest(old);
     } else {
-      await this.#append(old, [this.#complete(edit, logNumber)]);
+      await this.#append(old, [this.#complete(step)]);
     }
 
     this.#logNumber = logNumber;
+    this.#tableSequence = lastSequence;
     for (const { level, key } of edit.compactionPointers ?? []) this.compactionPointers[level] = key;
     const previous = this.#current;
     this.#current = this.hold(next.right);
@@ -143,15 +147,9 @@ export class VersionSet {
     this.release(previous);
   }
 
-  /** The edit with the counters that every edit carries. */
-  #complete(edit: VersionEdit, logNumber: number): VersionEdit {
-    return {
-      ...edit,
-      logNumber,
-      previousLogNumber: 0,
-      nextFileNumber: this.#nextFileNumber,
-      lastSequence: this.#tableSequence,
-    };
+  /** The edit with the other counters that every edit carries, as they are now. */
+  #complete(edit: VersionEdit): VersionEdit {
+    return { ...edit, previousLogNumber: 0, nextFileNumber: this.#nextFileNumber };
   }
 
   /** The whole current version as one edit. */
@@ -165,7 +163,7 @@ export class VersionSet {
     return { comparator: COMPARATOR_NAME, compactionPointers, newTables };
   }
 
-  async #beginManifest(edit: VersionEdit, logNumber: number): Promise<void> {
+  async #beginManifest(edit: VersionEdit): Promise<void> {
     this.#manifest = undefined; // if this fails, the next commit begins another one
     const fileNumber = this.allocateFileNumber();
     const file = await this.#fileSystem.create(pathOf(this.#directory, manifestName(fileNumber)));
@@ -176,7 +174,7 @@ export class VersionSet {
     const manifest = { fileNumber, file, records, bytesMax };
     try {
       records.add(snapshot, 0, snapshot.length);
-      await this.#append(manifest, [this.#complete(edit, logNumber)]);
+      await this.#append(manifest, [this.#complete(edit)]);
       await this.#fileSystem.syncDirectory(this.#directory);
       await writeCurrent(this.#fileSystem, this.#directory, fileNumber);
     } catch (error) {

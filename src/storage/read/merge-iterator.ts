@@ -35,6 +35,7 @@ export class MergeIterator implements InternalIterator {
   /** The valid sources; a heap by {@link compareEntries}, turned round when walking backwards. */
   readonly #heap: InternalIterator[] = [];
   #isForward = true;
+  #isClosed = false;
 
   constructor(sources: readonly InternalIterator[]) {
     this.#sources = sources;
@@ -63,6 +64,7 @@ export class MergeIterator implements InternalIterator {
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const source of this.#sources) source.close();
     this.#heap.length = 0;
     this.isValid = false;
@@ -76,6 +78,7 @@ export class MergeIterator implements InternalIterator {
   }
 
   #sinkTop(): void {
+    if (this.#isClosed) return; // while the source was waited for
     const heap = this.#heap;
     if (!(heap[0] as InternalIterator).isValid) {
       const last = heap.pop() as InternalIterator;
@@ -94,6 +97,7 @@ export class MergeIterator implements InternalIterator {
   }
 
   #rebuild(isForward: boolean): void {
+    if (this.#isClosed) return; // while a source was waited for, which may still show what came
     const heap = this.#heap;
     heap.length = 0;
     this.#isForward = isForward;
@@ -112,7 +116,10 @@ export class MergeIterator implements InternalIterator {
       if (source === current) return isForward ? source.next() : source.previous();
       const placed = source.seek(userKey, sequence);
       if (isForward) return placed;
-      const stepBack = (): Step => (source.isValid ? source.previous() : source.seekToLast());
+      const stepBack = (): Step => {
+        if (this.#isClosed) return undefined;
+        return source.isValid ? source.previous() : source.seekToLast();
+      };
       return placed === undefined ? stepBack() : placed.then(stepBack);
     });
   }

@@ -64,6 +64,7 @@ export class VisibleIterator {
   /** Forwards: entries of the key in `#key` are done with. Backwards: `#key` and `#value` hold a candidate. */
   #hasKey = false;
   #skips = 0;
+  #isClosed = false;
 
   constructor(source: InternalIterator, { sequence, isReverse, pause }: VisibleIteratorOptions) {
     this.#source = source;
@@ -95,6 +96,7 @@ export class VisibleIterator {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#source.close();
     this.isValid = false;
   }
@@ -104,6 +106,7 @@ export class VisibleIterator {
     // Behind all entries of `from`: of one key, the entry with sequence number 0 would be the last.
     const placed = source.seek(from, 0);
     const back = (): Step => {
+      if (this.#isClosed) return undefined;
       if (!source.isValid) return source.seekToLast();
       const order = compareBytes(source.keyBytes, source.keyStart, source.keyEnd, from, 0, from.length);
       return order === 0 ? undefined : source.previous(); // an entry with sequence number 0 is the key's oldest: start there
@@ -114,6 +117,7 @@ export class VisibleIterator {
   /** Steps of the source until something can be shown; synchronous as long as the source is. */
   #find(): Step {
     this.#skips = 0;
+    if (this.#isClosed) return undefined; // while the source was waited for
     return this.#isReverse ? this.#findBackward() : this.#findForward();
   }
 
@@ -128,7 +132,7 @@ export class VisibleIterator {
         this.#hasKey = true;
       }
       const wait = this.#afterSkip(source.next());
-      if (wait !== undefined) return wait.then(() => this.#findForward());
+      if (wait !== undefined) return wait.then(() => (this.#isClosed ? undefined : this.#findForward()));
     }
     this.isValid = false;
     return undefined;
@@ -150,7 +154,7 @@ export class VisibleIterator {
         }
       }
       const wait = this.#afterSkip(source.previous());
-      if (wait !== undefined) return wait.then(() => this.#findBackward());
+      if (wait !== undefined) return wait.then(() => (this.#isClosed ? undefined : this.#findBackward()));
     }
     if (this.#hasKey) return this.#showKept();
     this.isValid = false;

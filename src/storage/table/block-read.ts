@@ -4,43 +4,16 @@
  * A checksum that does not match is read once more, since a disk, a cable or memory may have erred only this time; then
  * it is reported. Nothing that fails its checksum is ever served.
  */
-import { CorruptionError, IoError } from '../../errors.ts';
+import { CorruptionError } from '../../errors.ts';
 import { crc32c, unmaskCrc } from '../codec/crc32c.ts';
 import { readFixed32 } from '../codec/fixed.ts';
 import { Malformed } from '../codec/malformed.ts';
 import { snappyDecompress, snappyUncompressedLength } from '../codec/snappy.ts';
-import type { ReadableFile } from '../file-system/file-system.ts';
+import { type NamedFile, readFully } from '../file-system/read-fully.ts';
 import { type BlockHandle, TRAILER_BYTES, TYPE_NONE, TYPE_SNAPPY } from './table-format.ts';
 
-/** Reads that fail with EIO are tried so many times in all: a path to the disk may come back. */
-const READ_ATTEMPTS_MAX = 3;
 /** Snappy's densest element makes 64 bytes out of 3. */
 const SNAPPY_RATIO_MAX = 22;
-
-/** A file open for reading, and the name that errors give it. */
-export interface NamedFile {
-  readonly file: ReadableFile;
-  /** Relative to the database directory. */
-  readonly name: string;
-}
-
-/**
- * Fills `into` from `position` on.
- *
- * @throws CorruptionError when the file ends before; IoError
- */
-export async function readFully({ file, name }: NamedFile, into: Uint8Array, position: number): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      const count = await file.read(into, position);
-      if (count === into.length) return;
-      throw new CorruptionError(name, position, `only ${count} of ${into.length} bytes are there`);
-    } catch (thrown) {
-      const isTransient = thrown instanceof IoError && thrown.systemCode === 'EIO';
-      if (!isTransient || attempt === READ_ATTEMPTS_MAX) throw thrown;
-    }
-  }
-}
 
 /** Whether the block stored at `bytes[start, start + size + trailer)` carries its own checksum. */
 export function isChecksumRight(bytes: Uint8Array, start: number, size: number): boolean {

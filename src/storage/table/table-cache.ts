@@ -1,11 +1,11 @@
 /**
- * Open tables, by file number. At most `openTablesMax` files stay open, but for those in use: a table that somebody reads
+ * Open tables, by file number, bounded in number and in the bytes of their indexes and filters. At most `openTablesMax` files stay open, but for those in use: a table that somebody reads
  * is never closed, so a wide scan may go over the bound for as long as it lasts. (Making it wait for itself would be worse.)
  *
  * Idle tables are let go by CLOCK: in the order in which they were opened, and those used since the hand came by last get
  * one more round.
  */
-import { IoError } from '../../errors.ts';
+import { ClosedError, IoError } from '../../errors.ts';
 import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
 import type { BlockCache } from './block-cache.ts';
 import { Table } from './table.ts';
@@ -35,15 +35,19 @@ export class TableCache {
   readonly #openTablesMax: number;
   readonly #blockCache: BlockCache;
   readonly #fileNamesOf: (fileNumber: number) => readonly string[];
+  readonly #bytesMax: number;
   /** In the order in which the hand of the clock comes by. */
   readonly #places: Map<number, Place> = new Map();
   /** Tables whose file is to be deleted, still in use. */
   readonly #evicted: Map<Table, Place> = new Map();
   readonly #closing: Set<Promise<void>> = new Set();
+  #bytes = 0;
+  #isClosed = false;
 
   /**
    * @param openTablesMax - files kept open, at least 1
    * @param fileNamesOf - names to try for a file number, the likeliest first
+   * @param bytesMax - bytes of indexes and filters, tables in use included; those are kept all the same
    */
   constructor(
     fileSystem: FileSystem,
@@ -51,12 +55,14 @@ export class TableCache {
     openTablesMax: number,
     blockCache: BlockCache,
     fileNamesOf: (fileNumber: number) => readonly string[],
+    bytesMax: number = Infinity,
   ) {
     this.#fileSystem = fileSystem;
     this.#directory = directory;
     this.#openTablesMax = openTablesMax;
     this.#blockCache = blockCache;
     this.#fileNamesOf = fileNamesOf;
+    this.#bytesMax = bytesMax;
   }
 
   /** Tables open or being opened. */
@@ -66,10 +72,7 @@ export class TableCache {
 
   /** Bytes of indexes and filters of the open tables. */
   get memoryBytes(): number {
-    let bytes = 0;
-    for (const { table } of this.#places.values()) bytes += table?.memoryBytes ?? 0;
-    for (const table of this.#evicted.keys()) bytes += table.memoryBytes;
-    return bytes;
+    return this.#bytes;
   }
 
   /**
@@ -77,6 +80,7 @@ export class TableCache {
    * its file cannot be opened or read, also when it is missing.
    */
   acquire(file: TableFile): Table | Promise<Table> {
+    if (this.#isClosed) return Promise.reject(new ClosedError('store')); // a read that closing has overtaken
     const place = this.#places.get(file.fileNumber);
     if (place === undefined) return this.#open(file);
     place.users += 1;
@@ -87,13 +91,14 @@ export class TableCache {
 
   /** Gives a table back; once per `acquire`. */
   release(table: Table): void {
+    if (this.#isClosed) return;
     let place = this.#places.get(table.fileNumber);
     if (place?.table !== table) place = this.#evicted.get(table);
     if (place === undefined || place.users === 0) throw new Error('a table was released more often than acquired');
     place.users -= 1;
     if (place.users > 0) return;
     if (this.#evicted.delete(table)) void this.#close(table);
-    else if (this.openCount > this.#openTablesMax) this.#closeIdle(this.#openTablesMax);
+    else if (this.#isOver(this.#openTablesMax)) this.#closeIdle(this.#openTablesMax);
   }
 
   /** Forgets a table whose file is to be deleted. Resolves when it is closed or, if it is in use, at once. */
@@ -108,8 +113,9 @@ export class TableCache {
     else await this.#close(place.table);
   }
 
-  /** Closes all tables, also those in use: their readers get errors. */
+  /** Closes all tables, also those in use: their readers get ClosedError when they ask for another block or table. */
   async closeAll(): Promise<void> {
+    this.#isClosed = true;
     for (const { opening } of this.#places.values()) await opening?.catch(() => undefined);
     for (const { table } of this.#places.values()) {
       if (table !== undefined) void this.#close(table);
@@ -132,8 +138,11 @@ export class TableCache {
     try {
       const [name, file] = await this.#openFile(fileNumber);
       try {
-        place.table = await Table.open(file, fileNumber, name, fileBytes, this.#blockCache);
-        return place.table;
+        const table = await Table.open(file, fileNumber, name, fileBytes, this.#blockCache);
+        place.table = table;
+        this.#bytes += table.memoryBytes;
+        if (this.#isOver(this.#openTablesMax)) this.#closeIdle(this.#openTablesMax);
+        return table;
       } catch (thrown) {
         await file.close();
         throw thrown;
@@ -171,12 +180,16 @@ export class TableCache {
     throw missing;
   }
 
-  /** Closes idle tables until at most `openMax` are open, or none is idle. */
+  #isOver(openMax: number): boolean {
+    return this.openCount > openMax || this.#bytes > this.#bytesMax;
+  }
+
+  /** Closes idle tables until at most `openMax` are open, in no more than their bytes, or none is idle. */
   #closeIdle(openMax: number): void {
     // In two rounds each idle table is seen unused at least once.
     let visitsLeft = 2 * this.#places.size;
     for (const [fileNumber, place] of this.#places) {
-      if (this.openCount <= openMax || visitsLeft === 0) return;
+      if (!this.#isOver(openMax) || visitsLeft === 0) return;
       visitsLeft -= 1;
       const { table } = place;
       if (table !== undefined && place.users === 0 && !place.isUsed) {
@@ -192,6 +205,7 @@ export class TableCache {
   }
 
   #close(table: Table): Promise<void> {
+    this.#bytes -= table.memoryBytes;
     // Nothing was written, so nothing is lost when a close fails.
     const closing = table
       .close()

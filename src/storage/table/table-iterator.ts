@@ -8,7 +8,8 @@ import type { InternalIterator, Step } from '../read/internal-iterator.ts';
 import type { Block } from './block.ts';
 import type { BlockOwner } from './block-cache.ts';
 import { BlockIterator, type EntryFields } from './block-iterator.ts';
-import { isChecksumRight, type NamedFile, unpackBlock } from './block-read.ts';
+import type { NamedFile } from '../file-system/read-fully.ts';
+import { isChecksumRight, unpackBlock } from './block-read.ts';
 import { EntryHolder } from './entry-holder.ts';
 import type { TableIndex } from './table-index.ts';
 

@@ -7,7 +7,8 @@ import { CorruptionError } from '../../errors.ts';
 import { FILTER_NAME } from '../codec/bloom.ts';
 import { Block } from './block.ts';
 import { forEachEntry } from './block-entries.ts';
-import { corruptionFrom, isChecksumRight, type NamedFile, readBlock, readFully, unpackBlock } from './block-read.ts';
+import { type NamedFile, readFully } from '../file-system/read-fully.ts';
+import { corruptionFrom, isChecksumRight, readBlock, unpackBlock } from './block-read.ts';
 import { FilterReader } from './filter-block.ts';
 import {
   type BlockHandle,

@@ -6,7 +6,7 @@ import { RecordWriter } from './record-writer.ts';
 export { encodeDurabilityMark } from './durability-mark.ts';
 
 /** Up to here a write on this thread is cheaper than a round trip through the thread pool, and too short to be felt. */
-const WRITE_NOW_BYTES_MAX = 65_536;
+const WRITE_NOW_BYTES_MAX = 262_144;
 
 /**
  * The live log: batches and marks are staged in memory, then written together, then synced, each at the caller's word.
@@ -57,7 +57,7 @@ export class LogWriter {
   }
 
   /**
-   * Writes what is staged: up to 64 KiB on this thread, done when it returns `undefined`; more, in the background.
+   * Writes what is staged: up to 256 KiB on this thread, done when it returns `undefined`; more, in the background.
    *
    * @throws (or rejects with) the file's IoError or NoSpaceError
    */

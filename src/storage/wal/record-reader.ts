@@ -1,6 +1,6 @@
-import { CorruptionError } from '../../errors.ts';
 import { crc32c, maskCrc } from '../codec/crc32c.ts';
 import { readFixed32 } from '../codec/fixed.ts';
+import { readFully } from '../file-system/read-fully.ts';
 import type { ReadableFile } from '../file-system/file-system.ts';
 import { BLOCK_BYTES, FIRST, FULL, HEADER_BYTES, LAST, MIDDLE, RECORD_BYTES_MAX, ZERO } from './record-format.ts';
 
@@ -232,14 +232,7 @@ export class RecordReader {
     const length = Math.min(CHUNK_BYTES, this.#size - start);
     if (this.#chunk.length < length) this.#chunk = new Uint8Array(length);
     this.#chunkEnd = 0; // while the buffer is neither the old chunk nor the new one
-    const bytesRead = await this.#file.read(this.#chunk.subarray(0, length), start);
-    if (bytesRead < length) {
-      throw new CorruptionError(
-        this.#fileName,
-        start + bytesRead,
-        `the file ends here, ${this.#size} bytes were expected`,
-      );
-    }
+    await readFully({ file: this.#file, name: this.#fileName }, this.#chunk.subarray(0, length), start);
     this.#chunkStart = start;
     this.#chunkEnd = start + length;
   }

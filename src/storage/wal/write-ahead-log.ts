@@ -248,8 +248,8 @@ export class WriteAheadLog {
 
   async close(): Promise<void> {
     await this.#preparing?.catch(() => undefined);
-    const logs = [...this.#retired, this.#active, this.#next];
-    const closed = await Promise.allSettled(logs.map((log) => log?.close()));
+    const logs = [...this.#retired, this.#active, this.#next].filter((log) => log !== undefined);
+    const closed = await Promise.allSettled(logs.map((log) => log.close()));
     for (const one of closed) if (one.status === 'rejected') throw one.reason;
   }
 

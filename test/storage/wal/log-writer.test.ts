@@ -45,7 +45,7 @@ function writerOn(): { file: RecordingFile; writer: LogWriter; stage: (bytes: Ui
 }
 
 const small = Uint8Array.of(1, 2, 3);
-const large = new Uint8Array(70_000).fill(9);
+const large = new Uint8Array(300_000).fill(9);
 const error = new IoError('append', '/log', 'EIO', 'unknown');
 
 describe('the log writer', () => {
@@ -62,20 +62,20 @@ describe('the log writer', () => {
     expect([writer.bytesWritten, writer.isDirty]).toEqual([19, true]);
   });
 
-  it('writes 64 KiB on this thread, and more in the background', async () => {
+  it('writes 256 KiB on this thread, and more in the background', async () => {
     const { file, writer, stage } = writerOn();
-    stage(new Uint8Array(65_536 - 2 * 7)); // two headers: it is in two blocks
+    stage(new Uint8Array(262_144 - 8 * 7)); // eight headers: it is in eight blocks
     expect(writer.flushStaged()).toBe(undefined);
     stage(large);
     const step = writer.flushStaged();
     expect(step).toBeInstanceOf(Promise);
-    expect(writer.bytesWritten).toBe(65_536);
+    expect(writer.bytesWritten).toBe(262_144);
     await step;
     expect(file.calls).toEqual(['appendNow', 'append']);
     expect(writer.bytesWritten).toBe(file.bytes.length);
     stage(small);
     void writer.flushStaged();
-    expect(file.bytes).toEqual(framed(new Uint8Array(65_536 - 2 * 7), large, small));
+    expect(file.bytes).toEqual(framed(new Uint8Array(262_144 - 8 * 7), large, small));
   });
 
   it('refuses to overlap a write', async () => {

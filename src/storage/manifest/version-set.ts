@@ -185,8 +185,7 @@ export class VersionSet {
   }
 
   /** Takes away a MANIFEST that CURRENT does not name any more. If that fails, the next open does it. */
-  async #removeManifest({ file, fileNumber }: LiveManifest): Promise<void> {
-    await file.close();
+  async #removeManifest({ fileNumber }: LiveManifest): Promise<void> {
     await this.#fileSystem.remove(pathOf(this.#directory, manifestName(fileNumber))).catch(() => undefined);
   }
 

@@ -132,3 +132,25 @@ it('tells missing files from damaged ones, and forgets neither failure nor recov
   fileSystem.files.set('dir/98.ldb', bytes);
   expect(await cache.acquire(file(98))).toBeInstanceOf(Table);
 });
+
+it('keeps no more indexes and filters than their bytes may be, but for those in use', async () => {
+  const [probe] = makeCache(1);
+  const { memoryBytes } = await probe.acquire(file(0));
+  const [, fileSystem] = makeCache(1);
+  const namesOf = (number: number) => [`${number}.ldb`, `${number}.sst`];
+  const cache = new TableCache(fileSystem, 'dir', 100, new BlockCache(0), namesOf, 3 * memoryBytes);
+
+  const held = [await cache.acquire(file(0)), await cache.acquire(file(1))];
+  for (let number = 2; number < 20; number += 1) {
+    cache.release(await cache.acquire(file(number)));
+    expect(cache.memoryBytes).toBeLessThanOrEqual(3 * memoryBytes);
+  }
+  for (let number = 2; number < 6; number += 1) held.push(await cache.acquire(file(number)));
+  expect(cache.memoryBytes).toBe(6 * memoryBytes); // all six are in use
+  for (const table of held) cache.release(table);
+  expect(cache.memoryBytes).toBe(3 * memoryBytes);
+
+  await cache.closeAll();
+  expect(cache.memoryBytes).toBe(0);
+  await probe.closeAll();
+});

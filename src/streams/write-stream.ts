@@ -25,7 +25,7 @@ import { BatchBuffer, BatchReader } from '../storage/codec/write-batch.ts';
 import { Memtable } from '../storage/memtable/memtable.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { EncodedGroup, WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, SLICE_MS } from './clock.ts';
 import type { Health } from './health.ts';
 import type { LogKeeper } from './log-keeper.ts';
 import type { Stall } from './stall.ts';
@@ -85,7 +85,7 @@ export function writePipeline(writes$: Observable<Write>, parts: WritePipelinePa
       sizeOf: (write) => write.bytes,
       isCancelled: (write) => write.state === 'cancelled',
       onRejected: (write, error) => write.fail(error),
-      gather: (open, first) => gather(open, first, clock),
+      gather: gatherer(clock),
       onDepth: (writes, bytes, atDoor) => {
         counters.waitingWrites = writes;
         counters.waitingBytes = bytes;
@@ -105,10 +105,22 @@ export function writePipeline(writes$: Observable<Write>, parts: WritePipelinePa
 /**
  * When the next group is formed. Writers that await their acknowledgement write again in the microtasks after it: a sync
  * is worth waiting for all of them to come, a buffered write is not worth more than the end of the present microtask.
+ *
+ * But writers that only ever wait for memory would keep the thread for good, microtask after microtask, and no timer
+ * would fire: so once a slice of time is used up, the event loop has its turn first.
  */
-function gather(open: () => void, first: Write, clock: Clock): void {
-  if (first.durability === 'synced') clock.afterTurn(open);
-  else clock.afterMicrotask(open);
+function gatherer(clock: Clock): (open: () => void, first: Write) => void {
+  let sliceEnd = 0;
+  return (open, first) => {
+    if (first.durability === 'buffered' && clock.now() < sliceEnd) {
+      clock.afterMicrotask(open);
+      return;
+    }
+    clock.afterTurn(() => {
+      sliceEnd = clock.now() + SLICE_MS;
+      open();
+    });
+  };
 }
 
 function take(group: Group): void {

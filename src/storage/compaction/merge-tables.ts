@@ -19,8 +19,10 @@ import type { DropRule } from './drop-rule.ts';
 
 /** Finished bytes are handed to the file in pieces of about this size. */
 const WRITE_BYTES = 256 * 1024;
-/** Entries between two questions to `pause`. */
+/** Entries between two questions to `pause`... */
 const ENTRIES_PER_SLICE = 256;
+/** ... or bytes of values, whichever comes first: 256 large values would hold the thread for a second. */
+const BYTES_PER_SLICE = 64 * 1024;
 
 export interface TableWork {
   readonly fileSystem: FileSystem;
@@ -144,12 +146,15 @@ export async function writeTables(source: InternalIterator, rule: DropRule, work
   const outputs = new OutputSet(work);
   let entriesRead = 0;
   let entriesDropped = 0;
+  let bytesInSlice = 0;
   try {
     const placed = source.seekToFirst();
     if (placed !== undefined) await placed;
     while (source.isValid) {
       entriesRead += 1;
-      if (entriesRead % ENTRIES_PER_SLICE === 0) {
+      bytesInSlice += source.valueEnd - source.valueStart;
+      if (entriesRead % ENTRIES_PER_SLICE === 0 || bytesInSlice >= BYTES_PER_SLICE) {
+        bytesInSlice = 0;
         const pause = work.pause();
         if (pause !== undefined) await pause;
       }

@@ -195,7 +195,7 @@ export class WriteAheadLog {
     }
     this.syncs += 1;
     this.noteDurable(upTo);
-    if (this.#syncsRunning === 0) await this.#removeObsolete();
+    await this.#removeObsolete();
   }
 
   /** What a flush has made durable in a table need not be synced here. */
@@ -206,11 +206,12 @@ export class WriteAheadLog {
   /** Closes and removes the logs whose memtables are in tables now; not in the middle of a sync of theirs. */
   async removeBelow(fileNumber: number): Promise<void> {
     this.#obsoleteBelow = Math.max(this.#obsoleteBelow, fileNumber);
-    if (this.#syncsRunning === 0) await this.#removeObsolete();
+    await this.#removeObsolete();
   }
 
+  /** Asks before each of them: a sync that begins meanwhile has the others in its list, and removes them at its end. */
   async #removeObsolete(): Promise<void> {
-    while ((this.#retired[0]?.fileNumber ?? Infinity) < this.#obsoleteBelow) {
+    while (this.#syncsRunning === 0 && (this.#retired[0]?.fileNumber ?? Infinity) < this.#obsoleteBelow) {
       const log = this.#retired.shift() as LogWriter;
       await log.close().catch(() => undefined); // its content is durable elsewhere
       await this.#fileSystem.remove(pathOf(this.#directory, logName(log.fileNumber))).catch(() => undefined);

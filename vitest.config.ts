@@ -6,6 +6,8 @@ const summaryFile = process.env['TEST_SUMMARY_FILE'];
 const config: ViteUserConfig = defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    // The machine may be busy: a hang is what a timeout is to find, not a slow minute.
+    testTimeout: 60_000,
     reporters: summaryFile === undefined ? ['default'] : ['default', ['json', { outputFile: summaryFile }]],
     coverage: { include: ['src/**'] },
   },

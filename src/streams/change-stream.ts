@@ -43,8 +43,17 @@ export interface ChangesOptions {
 /** A subscriber that falls behind this far gets a `BufferOverflowError`. */
 const WAITING_CHANGES_MAX = 65_536;
 
-/** The changes of a committed group, copied out. */
-export function changesOf({ encoded: { bytes, bounds } }: CommittedGroup): Change[] {
+/** ... or this many bytes of keys and values. */
+const WAITING_BYTES_MAX = 64 * 1024 * 1024;
+
+/** What was committed together, copied out once for all who listen. */
+export interface ChangeGroup {
+  readonly changes: readonly Change[];
+  /** Of their keys and values, about. */
+  readonly bytes: number;
+}
+
+export function changesOf({ encoded: { bytes, bounds } }: CommittedGroup): ChangeGroup {
   const changes: Change[] = [];
   const reader = new BatchReader();
   for (let batch = 1; batch < bounds.length; batch += 1) {
@@ -57,7 +66,7 @@ export function changesOf({ encoded: { bytes, bounds } }: CommittedGroup): Chang
       else changes.push({ type: 'set', ...place, value: copyOut(bytes, reader.valueStart, reader.valueEnd) });
     }
   }
-  return changes;
+  return { changes, bytes: bounds.at(-1) ?? 0 };
 }
 
 /** One subscriber: what has been committed and not yet pulled. Completes when the store closes. */
@@ -65,14 +74,15 @@ export class LiveChanges implements PageSource<Change> {
   readonly #signal: AbortSignal | undefined;
   readonly #subscription: Subscription;
   #waiting: Change[] = [];
+  #waitingBytes = 0;
   #failure: Error | undefined;
   #isComplete = false;
   #wake: (() => void) | undefined;
 
-  constructor(changes$: Observable<readonly Change[]>, signal: AbortSignal | undefined) {
+  constructor(changes$: Observable<ChangeGroup>, signal: AbortSignal | undefined) {
     this.#signal = signal;
     this.#subscription = changes$.subscribe({
-      next: (changes) => this.#take(changes),
+      next: (group) => this.#take(group),
       error: (error: unknown) => this.#fail(toError(error)),
       complete: () => {
         this.#isComplete = true;
@@ -87,6 +97,7 @@ export class LiveChanges implements PageSource<Change> {
     if (this.#waiting.length > 0) {
       const page = this.#waiting;
       this.#waiting = [];
+      this.#waitingBytes = 0;
       return page;
     }
     if (this.#failure !== undefined) throw this.#failure;
@@ -106,11 +117,15 @@ export class LiveChanges implements PageSource<Change> {
     this.#wake?.();
   }
 
-  #take(changes: readonly Change[]): void {
-    if (this.#waiting.length + changes.length > WAITING_CHANGES_MAX && this.#waiting.length > 0) {
-      this.#fail(new BufferOverflowError(WAITING_CHANGES_MAX));
-      return;
+  /** A group larger than the bounds is taken when nothing else waits. */
+  #take({ changes, bytes }: ChangeGroup): void {
+    if (this.#waiting.length > 0) {
+      const isTooMany = this.#waiting.length + changes.length > WAITING_CHANGES_MAX;
+      if (isTooMany) return this.#fail(new BufferOverflowError(WAITING_CHANGES_MAX));
+      const isTooLarge = this.#waitingBytes + bytes > WAITING_BYTES_MAX;
+      if (isTooLarge) return this.#fail(new BufferOverflowError(WAITING_BYTES_MAX, 'bytes'));
     }
+    this.#waitingBytes += bytes;
     for (const change of changes) this.#waiting.push(change);
     this.#wake?.();
   }

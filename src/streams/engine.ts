@@ -16,7 +16,7 @@ import type { UserKeyRange } from '../storage/manifest/table-meta.ts';
 import type { OpenedTree } from '../storage/open-tree.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
-import { type Change, changesOf } from './change-stream.ts';
+import { type ChangeGroup, changesOf } from './change-stream.ts';
 import type { Clock } from './clock.ts';
 import { CompactionStream } from './compaction-stream.ts';
 import type { EngineEvent } from './engine-events.ts';
@@ -38,7 +38,7 @@ export class Engine {
   readonly reader: Reader;
   readonly stall: Stall;
   readonly #events$: Subject<EngineEvent>;
-  readonly #changes$ = new Subject<readonly Change[]>();
+  readonly #changes$ = new Subject<ChangeGroup>();
   readonly writeCounters: WriteCounters = new WriteCounters();
   readonly jobCounters: JobCounters = new JobCounters();
   readonly #executor: TableJobExecutor;
@@ -119,7 +119,7 @@ export class Engine {
   }
 
   /** Each committed group's changes, before its acknowledgements. */
-  get changes(): Observable<readonly Change[]> {
+  get changes(): Observable<ChangeGroup> {
     return this.#changes$;
   }
 

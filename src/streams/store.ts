@@ -170,7 +170,7 @@ export class Store {
 
   /**
    * Changes as they are committed, from now on, in the one order of all writes; a batch's changes follow each other.
-   * Never holds writers back: a subscriber that falls 65,536 changes behind gets a BufferOverflowError. Completes when
+   * Never holds writers back: a subscriber that falls 65,536 changes or 64 MiB behind gets a BufferOverflowError. Completes when
    * the store closes.
    */
   changes(options: ChangesOptions = { from: 'now' }): Stream<Change> {

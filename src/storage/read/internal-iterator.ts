@@ -10,9 +10,9 @@
 export type Step = Promise<void> | undefined;
 
 /** A tombstone: the key is absent from this sequence number on. LevelDB's kTypeDeletion. */
-export const KIND_DELETE = 0;
+export const KIND_DELETE = 0 as const;
 /** A value. LevelDB's kTypeValue. */
-export const KIND_SET = 1;
+export const KIND_SET = 1 as const;
 export type EntryKind = typeof KIND_DELETE | typeof KIND_SET;
 
 /** Sequence number that sorts before every other one of the same user key: seeks with it find the newest entry. */

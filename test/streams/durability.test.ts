@@ -34,7 +34,7 @@ describe('a buffered write', () => {
 });
 
 it('keeps writing from memory to memory, and lets timers fire all the while', async () => {
-  const store = await openInMemory({ durability: 'buffered', memtableBytesMax: 1024 * 1024 });
+  const store = await openInMemory({ durability: 'buffered', memtableBytesMax: 256 * 1024 * 1024 }); // no flush: its slices have turns of their own
   const value = new Uint8Array(100);
   let isOver = false;
   let writes = 0;

@@ -7,6 +7,7 @@
  * not installed, and tried again after a back-off; the tree stays as it was.
  */
 import { EMPTY, from, merge, type Observable, type ObservableInput, Subject } from 'rxjs';
+import { ClosedError } from '../errors.ts';
 import { mergeCompact } from '../operators/merge-compact.ts';
 import {
   type Compaction,
@@ -71,13 +72,14 @@ export class CompactionStream {
           this.#underWay = done.catch(() => undefined);
           return from(done);
         },
-        onFailure: (error) => this.#backOff(error),
+        onFailure: (error, { compaction }) => this.#backOff(error, compaction),
       }),
     );
   }
 
   /** Compacts a range of user keys down to the deepest level that has any of it. */
   compactRange(range: UserKeyRange, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#isStopped) return Promise.reject(new ClosedError('store')); // nobody would ever pick it up
     return new Promise((resolve, reject) => {
       const finish = (error?: Error): void => {
         if (error === undefined) resolve();
@@ -153,7 +155,7 @@ export class CompactionStream {
     onInstalled();
   }
 
-  #backOff(error: unknown): ObservableInput<unknown> {
+  #backOff(error: unknown, { reason }: Compaction): ObservableInput<unknown> {
     if (this.#isStopped) return EMPTY; // called off by the close, not failed
     const { health, events, clock, closing, onInstalled } = this.#parts;
     const retryInMs = backOffMs(clock, this.#failures);
@@ -161,7 +163,7 @@ export class CompactionStream {
     health.backgroundFailed('compaction', error);
     events.next({ type: 'backgroundError', during: 'compaction', error, retryInMs });
     // Whoever asked for it hears of it; the picker's own compactions are tried again.
-    this.#manual.shift()?.finish(toError(error));
+    if (reason === 'manual') this.#manual.shift()?.finish(toError(error));
     onInstalled(); // whoever is stalled behind it is refused now
     return from(waitMs(clock, retryInMs, closing));
   }

@@ -62,19 +62,26 @@ export class Reader {
     const refusal = this.#health.refusalOfRead();
     if (refusal !== undefined) throw refusal;
     const at = sequence ?? this.#tree.visibleSequence;
+    let next = 0;
     this.#tree.snapshots.add(at); // so that no compaction drops what the later keys still have to see
     try {
       const values = new Array<Uint8Array | undefined>(keys.length);
-      let next = 0;
+      let turn: Promise<void> | undefined; // one for all of them: while one waits, none goes on
       const work = async (): Promise<void> => {
         for (let index = next++; index < keys.length; index = next++) {
           values[index] = await this.#readOne(keys[index] as Bytes, at, valueOf);
-          if (index % READS_PER_TURN === READS_PER_TURN - 1) await yieldTurn(this.#clock);
+          if (index % READS_PER_TURN === READS_PER_TURN - 1) {
+            turn = yieldTurn(this.#clock).then(() => {
+              turn = undefined;
+            });
+          }
+          if (turn !== undefined) await turn;
         }
       };
       await Promise.all(Array.from({ length: Math.min(READS_AT_ONCE, keys.length) }, work));
       return values;
     } finally {
+      next = keys.length; // after a failure the others need not go on
       this.#tree.snapshots.remove(at);
     }
   }

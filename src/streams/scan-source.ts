@@ -65,7 +65,7 @@ export class ScanSource<T> implements PageSource<T> {
       readAheadBytes: isShort ? 0 : READ_AHEAD_BYTES,
     });
     const { sequence } = this.#view;
-    const pause = (): Promise<void> => yieldTurn(clock);
+    const pause = (): Promise<void> => yieldTurn(clock).then(() => this.#afterPause());
     this.#entries = new VisibleIterator(source, { sequence, isReverse: query.isReverse, pause });
   }
 
@@ -104,6 +104,12 @@ export class ScanSource<T> implements PageSource<T> {
   /** The next pull, or the one under way, ends with this error. */
   fail(error: Error): void {
     this.#failure ??= error;
+  }
+
+  /** In the middle of a step over many entries: ends it, if nobody wants its result any more. */
+  #afterPause(): void {
+    this.#check();
+    if (this.#isClosed) this.#entries.close();
   }
 
   #release(): void {

@@ -68,10 +68,19 @@ function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
     }
     if (page.length === 0) subscriber.complete();
   };
+  // Of all pages together: those that memory has after a microtask keep the event loop as those that it has at once.
+  let sliceStart = systemClock.now();
+  const nextSlice = (): void => {
+    sliceStart = systemClock.now();
+    drive();
+  };
   const drive = (): void => {
-    const sliceStart = systemClock.now();
     try {
       while (!subscriber.closed) {
+        if (systemClock.now() - sliceStart > SLICE_MS) {
+          systemClock.afterTurn(nextSlice);
+          return;
+        }
         const page = source.pull();
         if (page instanceof Promise) {
           page.then(
@@ -84,10 +93,6 @@ function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
           return;
         }
         deliver(page);
-        if (systemClock.now() - sliceStart > SLICE_MS) {
-          systemClock.afterTurn(drive);
-          return;
-        }
       }
     } catch (error) {
       subscriber.error(error);
@@ -102,7 +107,9 @@ class PageIterator<T> implements AsyncIterableIterator<T> {
   #page: readonly T[] = [];
   #index = 0;
   #isDone = false;
-  #pulling: Promise<unknown> | undefined;
+  /** Calls of `next` that have no answer yet, and the end of the last of them. */
+  #unanswered = 0;
+  #lastAnswer: Promise<unknown> = Promise.resolve();
   #sliceStart: number = systemClock.now();
 
   constructor(source: PageSource<T>) {
@@ -110,20 +117,12 @@ class PageIterator<T> implements AsyncIterableIterator<T> {
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#pulling !== undefined) return this.#pulling.then(() => this.next());
-    const { length } = this.#page;
-    if (this.#index < length) {
-      const value = this.#page[this.#index] as T;
-      this.#index += 1;
-      return Promise.resolve({ value, done: false });
-    }
-    if (this.#isDone) return Promise.resolve({ value: undefined, done: true });
-    const pulled = this.#pull();
-    this.#pulling = pulled.then(
-      () => undefined,
-      () => undefined,
-    );
-    return pulled.then(() => this.next());
+    if (this.#unanswered === 0 && this.#hasAnswer()) return Promise.resolve(this.#answer());
+    this.#unanswered += 1;
+    const answer = this.#lastAnswer.then(() => this.#answerLater());
+    const answered = (): void => void (this.#unanswered -= 1);
+    this.#lastAnswer = answer.then(answered, answered);
+    return answer;
   }
 
   return(): Promise<IteratorResult<T, undefined>> {
@@ -140,21 +139,38 @@ class PageIterator<T> implements AsyncIterableIterator<T> {
     return this;
   }
 
+  #hasAnswer(): boolean {
+    return this.#isDone || this.#index < this.#page.length;
+  }
+
+  #answer(): IteratorResult<T, undefined> {
+    if (this.#isDone) return { value: undefined, done: true };
+    const value = this.#page[this.#index] as T;
+    this.#index += 1;
+    return { value, done: false };
+  }
+
+  async #answerLater(): Promise<IteratorResult<T, undefined>> {
+    if (!this.#hasAnswer()) await this.#pull();
+    return this.#answer();
+  }
+
   async #pull(): Promise<void> {
     try {
       // A loop over cached pages is all microtasks: without a turn now and then, no timer would ever fire.
       if (systemClock.now() - this.#sliceStart > SLICE_MS) {
         await yieldTurn(systemClock);
         this.#sliceStart = systemClock.now();
+        if (this.#isDone) return;
       }
-      this.#page = await this.#source.pull();
+      const page = await this.#source.pull();
+      if (this.#isDone) return; // `return` was called meanwhile
+      this.#page = page;
       this.#index = 0;
-      if (this.#page.length === 0) this.#end();
+      if (page.length === 0) this.#end();
     } catch (error) {
       this.#end();
       throw error;
-    } finally {
-      this.#pulling = undefined;
     }
   }
 

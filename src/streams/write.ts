@@ -23,7 +23,7 @@ export class Write {
   state: 'waiting' | 'taken' | 'cancelled' | 'done' = 'waiting';
   /** Sequence number of its last operation, once it has one. */
   sequence: SequenceNumber = 0;
-  /** Told when the write has its answer. */
+  /** Told when the write has its answer, or needs none any more. */
   onSettled: (() => void) | undefined;
 
   constructor(operations: readonly WriteOperation[], bytes: number, durability: Durability, sink: Sink<Commit>) {
@@ -40,7 +40,9 @@ export class Write {
 
   /** Takes the write back, if no group has it yet. Later the outcome stands, and only nobody hears of it. */
   cancel(): void {
-    if (this.state === 'waiting') this.state = 'cancelled';
+    if (this.state !== 'waiting') return;
+    this.state = 'cancelled';
+    this.onSettled?.();
   }
 
   acknowledge(durability: Durability): void {

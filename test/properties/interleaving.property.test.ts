@@ -10,6 +10,7 @@ import {
   MemoryFileSystem,
   open,
   type OpenOptions,
+  type Snapshot,
   type Store,
   type WriteOperation,
 } from '../../src/index.ts';
@@ -51,13 +52,13 @@ const actor = (step: fc.Arbitrary<Step>, maxLength: number): fc.Arbitrary<Actor>
     isAwaiting: fc.boolean(),
     isAborting: fc.boolean(),
     valueBytes: fc.constantFrom(3, 50, 600),
-    steps: fc.array(step, { minLength: 1, maxLength }),
+    steps: fc.array(step, { minLength: 1, maxLength, size: 'max' }),
   });
 const actors: fc.Arbitrary<Actor[]> = fc
   .tuple(
-    fc.array(actor(write, 8), { minLength: 1, maxLength: 4 }),
-    fc.array(actor(fc.oneof(read, read, write), 8), { maxLength: 2 }),
-    fc.array(actor(work, 3), { maxLength: 2 }),
+    fc.array(actor(write, 8), { minLength: 1, maxLength: 4, size: 'max' }),
+    fc.array(actor(fc.oneof(read, read, write), 8), { maxLength: 2, size: 'max' }),
+    fc.array(actor(work, 3), { maxLength: 2, size: 'max' }),
     fc.option(actor(fc.constant<Step>({ do: 'close' }), 1), { nil: undefined, freq: 2 }),
   )
   .map(([writers, readers, workers, closer]) => [
@@ -138,7 +139,7 @@ async function act(
   id: number,
   history: History,
 ): Promise<void> {
-  const snapshots = [];
+  const snapshots: Snapshot[] = [];
   const running: Promise<unknown>[] = [];
   for (const [index, step] of steps.entries()) {
     const done = async (): Promise<void> => {
@@ -227,13 +228,13 @@ async function act(
 
 /** Runs the event loop and the scheduler until the work is done, or nothing moves any more. */
 async function drive<T>(scheduler: fc.Scheduler, history: History, promise: Promise<T>): Promise<T> {
-  let isDone = false;
-  const finished = promise.finally(() => (isDone = true));
+  const state = { isDone: false };
+  const finished = promise.finally(() => (state.isDone = true));
   finished.catch(() => undefined);
-  for (let idle = 0; !isDone;) {
+  for (let idle = 0; !state.isDone;) {
     if (scheduler.count() > 0) {
       idle = 0;
-      await scheduler.waitOne();
+      await scheduler.waitNext(1);
     } else {
       idle += 1;
       if (idle > TURNS_WITHOUT_PROGRESS_MAX) throw new Error(`no answer to: ${[...history.pending].join(', ')}`);
@@ -307,6 +308,6 @@ async function check(scheduler: fc.Scheduler, options: OpenOptions, plans: reado
 
 describe('many callers at once', () => {
   it('have one order, and an answer each, however the file system answers', { timeout: PROPERTY_MS }, async () => {
-    await fc.assert(fc.asyncProperty(fc.scheduler(), randomOptions, actors, check), runsOf(150));
+    await fc.assert(fc.asyncProperty(fc.scheduler(), randomOptions, actors, check), runsOf(600));
   });
 });

@@ -121,7 +121,7 @@ describe('a key', () => {
     'that is %s is a TypeError at the call, everywhere',
     async (wrong) => {
       const store = await openInMemory();
-      const key = wrong as unknown as string;
+      const key = wrong as string;
       const snapshot = store.snapshot();
       const calls: (() => unknown)[] = [
         () => store.get(key),
@@ -543,6 +543,22 @@ describe('a store', () => {
     expect(await left.next()).toEqual({ done: true, value: undefined });
   });
 
+  it('ends an iterator for good with its first error, and with its return', async () => {
+    const store = await openInMemory();
+    for (let count = 0; count < 10; count += 1) await store.set(`k${count}`, 'v');
+    const failed = store.scan({ signal: AbortSignal.abort() })[Symbol.asyncIterator]();
+    expect(await failureOf(failed.next())).toMatchObject({ code: 'ABORTED' });
+    expect(await failed.next()).toEqual({ done: true, value: undefined });
+    expect(await failed.next()).toEqual({ done: true, value: undefined });
+
+    const returned = store.scan()[Symbol.asyncIterator]();
+    const first = returned.next();
+    await returned.return?.();
+    await first;
+    expect(await returned.next()).toEqual({ done: true, value: undefined });
+    await store.close();
+  });
+
   it('serves a closed snapshot to nobody', async () => {
     const store = await openInMemory();
     await store.set('k', '1');
@@ -590,7 +606,7 @@ describe('a full disk', () => {
       expect(error).toBeInstanceOf(NoSpaceError);
       expect(error).toMatchObject({ code: 'NO_SPACE', operation: 'append' });
       const next = await failureOf(store.set('full', 'again'));
-      expect(next).toMatchObject({ code: 'READ_ONLY', cause: expect.objectContaining({ code: 'NO_SPACE' }) });
+      expect(next).toMatchObject({ code: 'READ_ONLY', cause: { code: 'NO_SPACE' } });
       expect(text(await store.get('k29'))).toBe('v'.repeat(50));
       expect(await contentOf(store)).toHaveLength(30);
       expect(events).toContainEqual(expect.objectContaining({ type: 'writesRefused' }));

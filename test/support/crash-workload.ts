@@ -4,7 +4,8 @@
  * It is run once; the crash images are taken before each of its file calls, by the hook of the memory file system.
  */
 import type { FileOperation, FileOperationHook } from '../../src/storage/file-system/memory-faults.ts';
-import { MemoryFileSystem, open, type OpenOptions, type Store } from '../../src/index.ts';
+import { type FileSystem, MemoryFileSystem, open, type OpenOptions, type Store } from '../../src/index.ts';
+import { DelayedFileSystem } from './delayed-file-system.ts';
 import { scanStore } from './store-commands.ts';
 import { randomOf } from './runs.ts';
 import type { TextEntry } from './sorted-model.ts';
@@ -34,6 +35,7 @@ export class Workload {
   readonly options: OpenOptions;
   readonly tracked: TrackedWrites;
   readonly fileSystem: MemoryFileSystem;
+  readonly #slowFileSystem: FileSystem;
   readonly #random: () => number;
   store: Store | undefined;
 
@@ -42,6 +44,11 @@ export class Workload {
     this.options = { ...workloadOptions(this.#random), ...options };
     this.tracked = new TrackedWrites(this.#random);
     this.fileSystem = new MemoryFileSystem({ onOperation });
+    // A call takes effect some turns after it was made, as on a disk: else an answer that comes too early would not show.
+    const turns = randomOf(seed + 1);
+    this.#slowFileSystem = new DelayedFileSystem(this.fileSystem, async () => {
+      for (let left = Math.floor(turns() * 4); left > 0; left -= 1) await new Promise(setImmediate);
+    });
   }
 
   /** What the store says is durable at this moment. */
@@ -50,7 +57,7 @@ export class Workload {
   }
 
   async open(): Promise<Store> {
-    this.store = await open(DIRECTORY, { ...this.options, fileSystem: this.fileSystem });
+    this.store = await open(DIRECTORY, { ...this.options, fileSystem: this.#slowFileSystem });
     return this.store;
   }
 

@@ -1,7 +1,7 @@
 /** Versions whose tables are there, made by hand: for tests of what reads tables by the version that names them. */
 import { encodeInternalKey } from '../../src/storage/codec/internal-key.ts';
 import { tableName, tableNames } from '../../src/storage/file-names.ts';
-import type { MemoryFileSystem } from '../../src/index.ts';
+import type { FileSystem, MemoryFileSystem } from '../../src/index.ts';
 import type { TableMeta } from '../../src/storage/manifest/table-meta.ts';
 import { Version } from '../../src/storage/manifest/version.ts';
 import { KIND_DELETE } from '../../src/storage/read/internal-iterator.ts';
@@ -51,8 +51,12 @@ export function versionOf(levels: readonly (readonly TableMeta[])[]): Version {
   return version.right;
 }
 
-export const tableCacheOf = (fileSystem: MemoryFileSystem, openTablesMax = 100, cacheBytes = 1e6): TableCache =>
-  new TableCache(fileSystem, '/db', openTablesMax, new BlockCache(cacheBytes), tableNames);
+export const tableCacheOf = (
+  fileSystem: FileSystem,
+  openTablesMax = 100,
+  cacheBytes = 1e6,
+  directory = '/db',
+): TableCache => new TableCache(fileSystem, directory, openTablesMax, new BlockCache(cacheBytes), tableNames);
 
 /** Entries in the order of their writing, cut into parts: the first ones lie deepest. All of a user key of a run in one table. */
 export function spreadOver(

@@ -26,7 +26,9 @@ const entries: fc.Arbitrary<TableEntry[]> = fc
       }))
       .sort(compareEntries),
   );
-const snapshots = fc.uniqueArray(fc.integer({ min: 0, max: 16 }), { maxLength: 5 }).map((list) => list.sort((a, b) => a - b));
+const snapshots = fc
+  .uniqueArray(fc.integer({ min: 0, max: 16 }), { maxLength: 5 })
+  .map((list) => list.sort((a, b) => a - b));
 /** Runs below, each of disjoint tables in key order. */
 const deeper: fc.Arbitrary<KeyBounds[][]> = fc.array(
   fc.uniqueArray(key, { maxLength: 6 }).map((keys) => {

@@ -146,8 +146,8 @@ describe('the tables that overlap a range', () => {
   it('are closed: none that is left out touches the range or one that is in', () => {
     const bounds = fc.tuple(shortKey, shortKey).map((keys) => keys.sort());
     fc.assert(
-      fc.property(fc.array(bounds, { maxLength: 12 }), bounds, (ranges, [start = '', end = '']) => {
-        const tables = ranges.map(([first = '', last = ''], index) => tableOf(index + 1, { first, last }));
+      fc.property(fc.array(bounds, { maxLength: 12 }), bounds, (ranges, [start, end]) => {
+        const tables = ranges.map(([first, last], index) => tableOf(index + 1, { first, last }));
         const version = applied(adds(0, ...tables));
         const range = { start: bytesOf(start), end: bytesOf(end) };
         const found = version.overlapping(0, range);

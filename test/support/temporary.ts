@@ -1,0 +1,18 @@
+/** Directories on the disk, gone after the tests of the file. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+
+/** @returns what makes a new, empty directory */
+export function temporaryDirectories(): () => string {
+  const made: string[] = [];
+  afterAll(() => {
+    for (const directory of made) rmSync(directory, { recursive: true, force: true });
+  });
+  return () => {
+    const directory = mkdtempSync(join(tmpdir(), 'alluvium-test-'));
+    made.push(directory);
+    return directory;
+  };
+}

@@ -38,11 +38,15 @@ const KIND_OF_EXTENSION: Readonly<Record<string, NumberedKind | undefined>> = {
   dbtmp: 'temporary',
 };
 
-/** What a name in the directory stands for; `undefined` for CURRENT, LOCK and whatever is not LevelDB's. */
+/**
+ * Only names exactly as they are written count: `2024.log` is somebody else's file, and is left alone.
+ *
+ * What a name in the directory stands for; `undefined` for CURRENT, LOCK and whatever is not LevelDB's.
+ */
 export function parseFileName(name: string): NumberedName | undefined {
-  const manifest = /^MANIFEST-(\d{1,15})$/.exec(name)?.[1];
+  const manifest = /^MANIFEST-(\d{6}|[1-9]\d{6,14})$/.exec(name)?.[1];
   if (manifest !== undefined) return { kind: 'manifest', fileNumber: Number(manifest) };
-  const match = /^(\d{1,15})\.(log|ldb|sst|dbtmp)$/.exec(name);
+  const match = /^(\d{6}|[1-9]\d{6,14})\.(log|ldb|sst|dbtmp)$/.exec(name);
   const kind = KIND_OF_EXTENSION[match?.[2] ?? ''];
   if (match?.[1] === undefined || kind === undefined) return undefined;
   return { kind, fileNumber: Number(match[1]) };

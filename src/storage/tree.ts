@@ -17,7 +17,8 @@ import type { TableMeta } from './manifest/table-meta.ts';
 import type { VersionEdit } from './manifest/version-edit.ts';
 import type { VersionSet } from './manifest/version-set.ts';
 import type { Version } from './manifest/version.ts';
-import { Memtable } from './memtable/memtable.ts';
+import { ArenaPool } from './memtable/arena-pool.ts';
+import type { Memtable } from './memtable/memtable.ts';
 import { findInTables } from './read/find-in-tables.ts';
 import type { InternalIterator, Step } from './read/internal-iterator.ts';
 import { KIND_DELETE } from './read/internal-iterator.ts';
@@ -74,6 +75,7 @@ export class Tree {
   /** Oldest first. */
   readonly waiting: WaitingMemtable[];
   active: Memtable;
+  readonly #arenas: ArenaPool;
   /** Readers see entries up to here. Raised once per write group, when all of it is in the memtable. */
   visibleSequence: number;
   /** Tables that an edit took out, to be removed when no reader holds them. */
@@ -93,7 +95,8 @@ export class Tree {
     this.tables = parts.tables;
     this.blockCache = parts.blockCache;
     this.waiting = [...parts.waiting];
-    this.active = Memtable.create(parts.options.memtableBytesMax);
+    this.#arenas = new ArenaPool(parts.options.memtableBytesMax);
+    this.active = this.#arenas.create(parts.options.memtableBytesMax);
     this.visibleSequence = parts.versions.lastSequence;
   }
 
@@ -103,12 +106,19 @@ export class Tree {
     for (let index = this.waiting.length - 1; index >= 0; index -= 1) {
       memtables.push((this.waiting[index] as WaitingMemtable).memtable);
     }
+    for (const memtable of memtables) this.#arenas.hold(memtable);
     return { sequence, memtables, version: this.versions.hold(this.versions.current) };
   }
 
   release(view: ReadView): void {
+    for (const memtable of view.memtables) this.#arenas.release(memtable);
     this.versions.release(view.version);
     if (view.version.holders === 0) this.sweep();
+  }
+
+  /** Bytes in use of the active memtable and of those that wait. */
+  get memtableBytes(): number {
+    return this.waiting.reduce((sum, { memtable }) => sum + memtable.bytesUsed, this.active.bytesUsed);
   }
 
   /**
@@ -149,7 +159,7 @@ export class Tree {
   rotate(nextLogNumber: number, capacityBytes: number): WaitingMemtable {
     const full = { memtable: this.active, nextLogNumber, lastSequence: this.versions.lastSequence };
     this.waiting.push(full);
-    this.active = Memtable.create(Math.max(capacityBytes, this.options.memtableBytesMax));
+    this.active = this.#arenas.create(Math.max(capacityBytes, this.options.memtableBytesMax));
     return full;
   }
 
@@ -159,6 +169,7 @@ export class Tree {
     const { nextLogNumber: logNumber, lastSequence } = flushed;
     await this.#commit({ newTables, logNumber, lastSequence });
     this.waiting.splice(this.waiting.indexOf(flushed), 1);
+    this.#arenas.retire(flushed.memtable);
   }
 
   /** Makes an edit durable and current; what it takes out is removed when no reader holds it. */

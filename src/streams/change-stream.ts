@@ -6,6 +6,7 @@
 import type { Observable, Subscription } from 'rxjs';
 import { AbortedError, BufferOverflowError } from '../errors.ts';
 import type { SequenceNumber } from '../model.ts';
+import { onAbort } from './abort.ts';
 import { BatchReader } from '../storage/codec/write-batch.ts';
 import { copyOut } from '../storage/read/copy-out.ts';
 import { KIND_DELETE } from '../storage/read/internal-iterator.ts';
@@ -73,6 +74,7 @@ export function changesOf({ encoded: { bytes, bounds } }: CommittedGroup): Chang
 export class LiveChanges implements PageSource<Change> {
   readonly #signal: AbortSignal | undefined;
   readonly #subscription: Subscription;
+  readonly #stopListening: () => void;
   #waiting: Change[] = [];
   #waitingBytes = 0;
   #failure: Error | undefined;
@@ -89,7 +91,7 @@ export class LiveChanges implements PageSource<Change> {
         this.#wake?.();
       },
     });
-    signal?.addEventListener('abort', this.#abort);
+    this.#stopListening = onAbort(signal, this.#abort);
     if (signal?.aborted === true) this.#abort();
   }
 
@@ -112,7 +114,7 @@ export class LiveChanges implements PageSource<Change> {
 
   close(): void {
     this.#subscription.unsubscribe();
-    this.#signal?.removeEventListener('abort', this.#abort);
+    this.#stopListening();
     this.#isComplete = true;
     this.#wake?.();
   }

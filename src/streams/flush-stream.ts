@@ -73,7 +73,7 @@ export class FlushStream {
   hasRoom(): Promise<void> {
     const { tree, health } = this.#parts;
     const isReady = (): boolean => tree.waiting.length < tree.options.waitingMemtablesMax;
-    const refusal = isReady() ? undefined : health.refusalOfWrite(true);
+    const refusal = isReady() ? undefined : health.refusalOfWrite('flush');
     if (refusal instanceof ReadOnlyError) return Promise.reject(refusal);
     return this.#when(isReady, true);
   }
@@ -126,7 +126,7 @@ export class FlushStream {
             void this.stop(toError(error)); // the stream ends here: nobody else would answer those who wait
             return throwError(() => toError(error));
           }
-          this.#wake(health.refusalOfWrite(true) ?? error);
+          this.#wake(health.refusalOfWrite('flush') ?? error);
           return from(waitMs(clock, retryInMs, closing));
         },
       }),

@@ -50,9 +50,9 @@ export class Health {
   /**
    * What a write is refused with, if it is.
    *
-   * @param isStalled - whether it would have to wait for flush or compaction: behind one that fails nobody waits
+   * @param waitsFor - what it would have to wait for, if anything: behind work that fails nobody waits
    */
-  refusalOfWrite(isStalled = false): Error | undefined {
+  refusalOfWrite(waitsFor?: BackgroundWork): Error | undefined {
     if (this.#isClosed) return new ClosedError('store');
     if (this.#isOpenedReadOnly) return new ReadOnlyError('it was opened with readOnly. Open it without to write.');
     if (this.#logFailure !== undefined) {
@@ -60,9 +60,8 @@ export class Health {
         cause: this.#logFailure,
       });
     }
-    const [failing] = isStalled ? this.#backgroundFailures : [];
-    if (failing === undefined) return undefined;
-    const [work, cause] = failing;
-    return new ReadOnlyError(`${work} fails, and there is no room left without it. See the cause.`, { cause });
+    if (waitsFor === undefined || !this.#backgroundFailures.has(waitsFor)) return undefined;
+    const cause = this.#backgroundFailures.get(waitsFor);
+    return new ReadOnlyError(`${waitsFor} fails, and there is no room left without it. See the cause.`, { cause });
   }
 }

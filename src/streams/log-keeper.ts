@@ -21,8 +21,8 @@ import type { FlushStream } from './flush-stream.ts';
 import type { Health } from './health.ts';
 import type { Stall } from './stall.ts';
 
-/** Room that must be there before the log is tried again on a full disk, in memtables: tables, manifest, and some air. */
-const RESERVE_MEMTABLES = 2;
+/** Room that must be there before the log is tried again on a full disk, besides what the memtables need: a manifest, and air. */
+const RESERVE_BYTES = 1024 * 1024;
 
 export interface LogKeeperParts {
   readonly tree: Tree;
@@ -122,7 +122,7 @@ export class LogKeeper {
     const { tree, log, flushes, barrier } = this.#parts;
     if (error instanceof NoSpaceError) {
       const free = await tree.fileSystem.freeBytes(tree.directory);
-      if (free < RESERVE_MEMTABLES * tree.options.memtableBytesMax) throw error;
+      if (free < RESERVE_BYTES + tree.memtableBytes) throw error;
     }
     await barrier();
     await flushes.idle();

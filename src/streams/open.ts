@@ -9,6 +9,7 @@ import { MemoryFileSystem } from '../storage/file-system/memory-file-system.ts';
 import { NodeFileSystem } from '../storage/file-system/node-file-system.ts';
 import { openTree } from '../storage/open-tree.ts';
 import { checkOptions, type EngineOptions, type GivenOptions } from '../storage/options.ts';
+import { checkSettings } from './check-settings.ts';
 import { type Clock, SLICE_MS, systemClock, yieldTurn } from './clock.ts';
 import { Engine } from './engine.ts';
 import type { EngineEvent } from './engine-events.ts';
@@ -39,6 +40,11 @@ export interface OpenOptions extends GivenOptions {
 export function open(directory: string, options: OpenOptions = {}): Operation<Store> {
   if (typeof directory !== 'string' || directory === '') {
     throw new InvalidArgumentError('directory', 'the path of a directory', directory);
+  }
+  checkSettings('options', options);
+  const onEvent: unknown = options.onEvent;
+  if (onEvent !== undefined && typeof onEvent !== 'function') {
+    throw new InvalidArgumentError('onEvent', 'a function', onEvent);
   }
   const checked = checkOptions(options);
   return operationOf(() => openStore(directory, checked, options.fileSystem ?? new NodeFileSystem(), options), {

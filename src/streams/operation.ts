@@ -11,6 +11,7 @@
  */
 import { Observable } from 'rxjs';
 import { AbortedError } from '../errors.ts';
+import { onAbort } from './abort.ts';
 
 /** Takes the outcome of an operation: one call of one of the two. */
 export interface Sink<T> {
@@ -59,10 +60,11 @@ export function operationOf<T>(
 ): Operation<T> {
   return new Operation((sink) => {
     let isOver = false;
+    let stopListening = (): void => undefined;
     const end = (): boolean => {
       if (isOver) return false;
       isOver = true;
-      signal?.removeEventListener('abort', abort);
+      stopListening();
       return true;
     };
     const abort = (): void => {
@@ -72,7 +74,7 @@ export function operationOf<T>(
       abort();
       return undefined;
     }
-    signal?.addEventListener('abort', abort);
+    stopListening = onAbort(signal, abort);
     work().then(
       (value) => {
         if (end()) sink.succeed(value);

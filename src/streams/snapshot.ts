@@ -1,5 +1,5 @@
 /** A snapshot: the store as it was at one sequence number, whatever is written beside it, until it is closed. */
-import { ClosedError } from '../errors.ts';
+import { ClosedError, InvalidArgumentError } from '../errors.ts';
 import type { Bytes, Entry, SequenceNumber } from '../model.ts';
 import type { SnapshotList } from '../storage/read/snapshots.ts';
 import { Operation, operationOf } from './operation.ts';
@@ -43,10 +43,12 @@ export class Snapshot {
 
   /** The values of the keys at that moment, in their order. */
   getMany(keys: readonly Bytes[]): Operation<(Uint8Array | undefined)[]> {
-    for (const key of keys) this.#check(key);
+    if (!Array.isArray(keys)) throw new InvalidArgumentError('keys', 'an array', keys);
+    const wanted = [...(keys as readonly Bytes[])];
+    for (const key of wanted) this.#check(key);
     return operationOf(() => {
       if (this.#isClosed) return Promise.reject(new ClosedError('snapshot'));
-      return this.#reader.getMany(keys, this.sequence);
+      return this.#reader.getMany(wanted, this.sequence);
     });
   }
 

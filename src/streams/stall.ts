@@ -63,7 +63,7 @@ export class Stall implements PaceByDebtPort<SizedGroup> {
   isStopped(): boolean {
     const { level0StopTrigger } = this.#tree.options;
     // Behind a failing compaction nobody waits: the pipeline refuses the write, and says why.
-    if (this.#health.refusalOfWrite(true) !== undefined) return false;
+    if (this.#health.refusalOfWrite('compaction') !== undefined) return false;
     return this.#tree.versions.current.tables(0).length >= level0StopTrigger;
   }
 

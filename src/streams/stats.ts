@@ -57,7 +57,7 @@ export function statsOf(engine: Engine): StoreStats {
     sequence: tree.visibleSequence,
     durableSequence: log?.durableSequence ?? tree.visibleSequence,
     levels: version.levels.map((tables, level) => ({ level, tables: tables.length, bytes: totalBytes(tables) })),
-    memtableBytes: tree.active.bytesUsed + tree.waiting.reduce((sum, { memtable }) => sum + memtable.bytesUsed, 0),
+    memtableBytes: tree.memtableBytes,
     waitingMemtables: tree.waiting.length,
     waitingWrites: writes.waitingWrites,
     waitingWriteBytes: writes.waitingBytes,

@@ -6,8 +6,10 @@
 import type { Observable } from 'rxjs';
 import { AbortedError, ClosedError, InvalidArgumentError } from '../errors.ts';
 import type { Bytes, Commit, Durability, Entry, WriteOperation } from '../model.ts';
+import { onAbort } from './abort.ts';
 import { approximateSize } from './approximate-size.ts';
 import { type Change, type ChangesOptions, LiveChanges } from './change-stream.ts';
+import { checkSettings } from './check-settings.ts';
 import type { Engine } from './engine.ts';
 import type { EngineEvent } from './engine-events.ts';
 import { Operation, operationOf, type Sink } from './operation.ts';
@@ -174,6 +176,7 @@ export class Store {
    * the store closes.
    */
   changes(options: ChangesOptions = { from: 'now' }): Stream<Change> {
+    checkSettings('options', options);
     const { signal } = options;
     const from: unknown = options.from;
     if (from !== 'now') throw new InvalidArgumentError('from', "'now'", from);
@@ -184,15 +187,20 @@ export class Store {
   }
 
   /** Completes when everything acknowledged before is in tables. An abort ends the wait, not the flush. */
-  flush({ signal }: { readonly signal?: AbortSignal | undefined } = {}): Operation<void> {
+  flush(options: { readonly signal?: AbortSignal | undefined } = {}): Operation<void> {
+    checkSettings('options', options);
+    const { signal } = options;
     return operationOf(() => this.#engine.flush(), { name: 'the flush', signal });
   }
 
   /**
-   * Flushes, then merges a range (or everything) down to the deepest level that has any of it: deleted and overwritten
-   * entries are gone from the disk afterwards, but for those that a snapshot sees.
+   * Flushes, then merges a range (or everything) down into the deepest level that has any of it, dropping what is deleted
+   * or overwritten and seen by no snapshot. What lies in that deepest level already is rewritten only where something is
+   * merged into it: so what an earlier compaction kept for a snapshot stays until then. Replaced files are removed in the
+   * background.
    */
   compact(range: CompactRange = {}): Operation<void> {
+    checkSettings('range', range);
     const { start, end, signal } = range;
     const bounds = {
       start: start === undefined ? undefined : checkedKey(start, 'start'),
@@ -233,6 +241,7 @@ export class Store {
   }
 
   #submit(operations: readonly WriteOperation[], bytes: number, options: WriteOptions | undefined): Operation<Commit> {
+    checkSettings('options', options);
     const durability = this.#durability(options);
     checkDurability(durability);
     const signal = options?.signal;
@@ -250,8 +259,7 @@ export class Store {
       sink.fail(new AbortedError('the write', { cause: signal.reason }));
     };
     if (signal.aborted) return abort();
-    signal.addEventListener('abort', abort, { once: true });
-    write.onSettled = () => signal.removeEventListener('abort', abort);
+    write.onSettled = onAbort(signal, abort);
     this.#engine.submit(write);
   }
 }

@@ -158,7 +158,7 @@ class WriteStages {
     if (encoded.lastSequence > Number.MAX_SAFE_INTEGER) {
       return done(new ReadOnlyError('its sequence numbers are used up. Export it into a new database.'));
     }
-    const refusal = health.refusalOfWrite(stall.isFull);
+    const refusal = health.refusalOfWrite(stall.isFull ? 'compaction' : undefined);
     if (refusal instanceof ReadOnlyError) return done(refusal); // a closing store still serves what it has accepted
     stall.admitted(group.bytes);
     // A number that was given out is never given out again, whatever becomes of the group.

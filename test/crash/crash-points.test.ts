@@ -114,7 +114,7 @@ describe('a crash at any file call', () => {
           images.push(...imagesOf(workload.fileSystem, demand, MODES, what, workloadSeed + operation.index));
           return undefined;
         });
-        await workload.run(12 + Math.floor(random() * 14));
+        await workload.run(10 + Math.floor(random() * 12));
         const { writes } = workload.tracked;
         for (const [index, image] of images.entries()) {
           await check(image, writes, workload.options, index % REOPEN_EVERY === 0);

@@ -43,7 +43,7 @@ async function failureOf(work: PromiseLike<unknown>): Promise<unknown> {
 }
 
 const opened = (fileSystem: MemoryFileSystem, options: OpenOptions = {}): Promise<Store> =>
-  open(DIRECTORY, { ...options, fileSystem }).then((store) => store);
+  open(DIRECTORY, { memtableBytesMax: 64 * 1024, ...options, fileSystem }).then((store) => store);
 
 /** Every file and its bytes. */
 const filesOf = (fileSystem: MemoryFileSystem): [string, string][] =>

@@ -9,7 +9,7 @@ describe('a store in health', () => {
   it('refuses nothing', () => {
     const health = new Health(false);
     expect(health.refusalOfWrite()).toBeUndefined();
-    expect(health.refusalOfWrite(true)).toBeUndefined();
+    expect(health.refusalOfWrite('flush')).toBeUndefined();
     expect(health.refusalOfRead()).toBeUndefined();
     expect(health).toMatchObject({ isClosed: false, isLogBroken: false });
   });
@@ -34,16 +34,17 @@ describe('a store', () => {
     expect(health.isLogBroken).toBe(false);
   });
 
-  it('whose flush or compaction fails refuses only those who would wait for it, until each has succeeded', () => {
+  it('whose flush or compaction fails refuses only those who would wait for it, until it has succeeded', () => {
     const health = new Health(false);
     health.backgroundFailed('flush', disk);
     health.backgroundFailed('compaction', new Error('other'));
     expect(health.refusalOfWrite()).toBeUndefined();
-    expect(health.refusalOfWrite(true)).toMatchObject({ code: 'READ_ONLY', cause: disk });
+    expect(health.refusalOfWrite('flush')).toMatchObject({ code: 'READ_ONLY', cause: disk });
     health.backgroundSucceeded('flush');
-    expect(health.refusalOfWrite(true)?.message).toContain('compaction');
+    expect(health.refusalOfWrite('flush')).toBeUndefined();
+    expect(health.refusalOfWrite('compaction')?.message).toContain('compaction');
     health.backgroundSucceeded('compaction');
-    expect(health.refusalOfWrite(true)).toBeUndefined();
+    expect(health.refusalOfWrite('compaction')).toBeUndefined();
   });
 
   it('that is closed refuses everything, whatever else is wrong', () => {
@@ -53,7 +54,7 @@ describe('a store', () => {
       health.backgroundFailed('flush', disk);
       health.close();
       expect(health.isClosed).toBe(true);
-      expect(health.refusalOfWrite(true)).toBeInstanceOf(ClosedError);
+      expect(health.refusalOfWrite('flush')).toBeInstanceOf(ClosedError);
       expect(health.refusalOfRead()).toBeInstanceOf(ClosedError);
     }
   });

@@ -11,7 +11,7 @@ import { FaultFileSystem } from '../support/fault-file-system.ts';
 import { GatedFileSystem } from '../support/gated-file-system.ts';
 import { runsOf } from '../support/runs.ts';
 import { bytesOf, textOf } from '../support/sorted-model.ts';
-import { inspectTree } from '../support/tree-invariants.ts';
+import { inspectTree, type TreeReport } from '../support/tree-invariants.ts';
 import { shortKey, tableOf } from '../support/tables.ts';
 import { inTime, until } from '../support/waiting.ts';
 
@@ -99,6 +99,11 @@ describe('store.compact', () => {
     await store?.close();
     store = undefined;
   });
+  /** What is on the disk when nothing is under way any more. */
+  const inspectClosed = async (fileSystem: FaultFileSystem): Promise<TreeReport> => {
+    await store?.close();
+    return inspectTree(fileSystem, '/db');
+  };
   const openStore = async (options: OpenOptions): Promise<Store> => {
     store = await open('/db', options);
     return store;
@@ -121,7 +126,7 @@ describe('store.compact', () => {
     await fill(opened, 0, 100);
     for (let index = 0; index < 100; index += 2) await opened.delete(`key ${String(index).padStart(4, '0')}`);
     await opened.compact();
-    expect(await inspectTree(fileSystem, '/db')).toMatchObject({ violations: [], entryCount: 50, tombstoneCount: 0 });
+    expect(await inspectClosed(fileSystem)).toMatchObject({ violations: [], entryCount: 50, tombstoneCount: 0 });
   });
 
   it('of a range leaves the rest where it is', async () => {
@@ -142,7 +147,7 @@ describe('store.compact', () => {
     expect(report.tablesOfLevels[0]).toBeLessThan(before);
     await opened.compact({ start: 'x', end: 'a' }); // nothing
     await opened.compact();
-    expect((await inspectTree(fileSystem, '/db')).entryCount).toBe(60);
+    expect((await inspectClosed(fileSystem)).entryCount).toBe(60);
   });
 
   it('tells its caller of a failure, and works again afterwards', { timeout: 30_000 }, async () => {
@@ -160,7 +165,7 @@ describe('store.compact', () => {
     await expect(Promise.resolve(opened.compact())).rejects.toMatchObject({ code: 'IO' });
     isBroken = false;
     await inTime('the compaction', opened.compact());
-    expect((await inspectTree(fileSystem, '/db')).entryCount).toBe(30);
+    expect((await inspectClosed(fileSystem)).entryCount).toBe(30);
   });
 
   it('does not pay for the failure of another: it runs after it', { timeout: 30_000 }, async () => {
@@ -189,7 +194,7 @@ describe('store.compact', () => {
     fileSystem.letCompactionsGo();
     await inTime('the compaction', asked);
     expect(events.some((event) => event.type === 'backgroundError')).toBe(true);
-    expect((await inspectTree(fileSystem, '/db')).entryCount).toBe(30);
+    expect((await inspectClosed(fileSystem)).entryCount).toBe(30);
   });
 
   it('runs for several callers one after the other, and for each to its end', { timeout: 30_000 }, async () => {
@@ -200,6 +205,6 @@ describe('store.compact', () => {
       'them',
       Promise.all([opened.compact(), opened.compact({ start: 'key 0050' }), fill(opened, 0, 50), opened.compact()]),
     );
-    expect((await inspectTree(fileSystem, '/db')).violations).toEqual([]);
+    expect((await inspectClosed(fileSystem)).violations).toEqual([]);
   });
 });

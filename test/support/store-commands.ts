@@ -55,6 +55,15 @@ const operation: fc.Arbitrary<WriteOperation> = fc.oneof(
   },
   { weight: 1, arbitrary: key.map((k) => ({ type: 'delete', key: bytesOf(k) }) as const) },
 );
+/** So many deletes that a table of them is worth compacting for them alone, and the keys that they delete. */
+const manyOperations: fc.Arbitrary<WriteOperation[]> = fc
+  .record({ from: fc.integer({ min: 0, max: 30 }), count: fc.integer({ min: 32, max: 45 }), isDelete: fc.boolean() })
+  .map(({ from, count, isDelete }) =>
+    Array.from({ length: count }, (_, index): WriteOperation => {
+      const name = bytesOf(`m${100 + from + index}`);
+      return isDelete ? { type: 'delete', key: name } : { type: 'set', key: name, value: bytesOf(String(from)) };
+    }),
+  );
 const bound = fc.option(key.map(bytesOf), { nil: undefined, freq: 2 });
 const parts = fc.constantFrom({}, {}, {}, { keys: false }, { values: false });
 const scan: fc.Arbitrary<ScanCommand> = fc
@@ -72,6 +81,7 @@ const scan: fc.Arbitrary<ScanCommand> = fc
 const slot = fc.integer({ min: 0, max: 2 });
 
 const command: fc.Arbitrary<StoreCommand> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('batch'), operations: manyOperations }) },
   { weight: 30, arbitrary: fc.record({ do: fc.constant('set'), key, value }) },
   { weight: 12, arbitrary: fc.record({ do: fc.constant('delete'), key }) },
   {

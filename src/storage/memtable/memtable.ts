@@ -87,7 +87,13 @@ export class Memtable {
       const expected = `a whole number of bytes from ${CAPACITY_BYTES_MIN} to ${CAPACITY_BYTES_MAX}`;
       throw new OutOfRangeError('capacityBytes', expected, capacityBytes);
     }
-    const table = new Memtable(new SharedArrayBuffer(capacityBytes), true);
+    return Memtable.createIn(new SharedArrayBuffer(capacityBytes));
+  }
+
+  /** An empty memtable in this memory, which must be all zeros and of a size that {@link create} takes. */
+  static createIn(arena: SharedArrayBuffer): Memtable {
+    const capacityBytes = arena.byteLength;
+    const table = new Memtable(arena, true);
     const { words } = table;
     const root = nodeTopOf(capacityBytes) - NODE_BYTES;
     words[MAGIC_AT] = MAGIC;

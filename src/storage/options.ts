@@ -8,7 +8,7 @@ export interface EngineOptions {
   readonly durability: Durability;
   /** Longest time, in milliseconds, that a buffered write waits for its sync. 1 to 60,000; default 100. */
   readonly syncIntervalMs: number;
-  /** Bytes of one memtable, overhead included. 1 KiB to 1 GiB; default 16 MiB. At most three exist at a time (a huge batch gets one of its own size). */
+  /** Bytes of one memtable, overhead included. 1 KiB to 1 GiB; default 16 MiB. At most `waitingMemtablesMax` + 2 exist at a time (a huge batch gets one of its own size). */
   readonly memtableBytesMax: number;
   /** Full memtables that may wait for their flush before writes stop. 1 to 16; default 2. */
   readonly waitingMemtablesMax: number;

@@ -67,7 +67,7 @@ describe('writers', () => {
     expect(Buffer.from(read ?? '').toString()).toContain(value);
     await new Promise((resolve) => setTimeout(resolve, 60));
     clearInterval(timer);
-    expect(ticks).toBeGreaterThan(5);
+    expect(ticks).toBeGreaterThan(1);
     expect(answers.length).toBe(answered);
     expect(opened.stats().waitingWrites).toBeGreaterThan(0);
 

@@ -122,7 +122,11 @@ class Round {
       while (isRefused() || (await this.tracked.issue(store, 'synced')).state === 'failed') await pause(5);
     };
     await inTime('a write after the failure has passed', hasResumed());
-    for (let burst = 0; burst < 4; burst += 1) await this.#burst(store); // a flush that failed may still be waiting
+    const hadFailed = this.events.some(({ type }) => type === 'writesRefused');
+    for (let burst = 0; burst < 4; burst += 1) {
+      await this.#burst(store); // a flush that failed may still be waiting
+      if (hadFailed) await this.#checkCrash(burst, ['all']); // each of the next logs is of the time after the failure
+    }
     await inTime('a write after a rotation', hasResumed());
     await this.#checkCrash(this.tracked.writes.length, ['all', 'synced']); // with logs and manifests of the time after it
   }

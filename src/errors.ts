@@ -22,7 +22,8 @@ export class CorruptionError extends EngineError {
   constructor(file: string, offset: number, reason: string, options?: ErrorOptions) {
     super(
       `${file} is damaged at byte ${offset}: ${reason}. Nothing was deleted; restore the file from a backup, or copy the ` +
-        `directory and repair the copy.`,
+        `directory and repair the copy.` +
+        (file.endsWith('.log') ? ' Opened with salvage, the log gives what is before the damage.' : ''),
       options,
     );
     this.name = 'CorruptionError';

@@ -45,7 +45,10 @@ const classicLevelLarge = {
 };
 
 /** @param {Question} question @returns {readonly Variant[]} */
-const rivalsOf = (question) => (question.isWriting ? [classicLevel, classicLevelLarge] : [classicLevel]);
+const rivalsOf = (question) => {
+  if (question.isOursAlone === true) return [];
+  return question.isWriting ? [classicLevel, classicLevelLarge] : [classicLevel];
+};
 
 /** @param {Variant} variant */
 const bufferOf = ({ writeBufferBytes = 0 }) => `${writeBufferBytes / MIB} MiB`;
@@ -67,9 +70,10 @@ const results = await runAll({
   onProgress: (line) => console.error(line),
 });
 
-const table = markdownTable(
+const compared = questions.filter((question) => rivalsOf(question).length > 0);
+const comparison = markdownTable(
   ['work', 'write buffer, ours / theirs', 'Alluvium', 'classic-level', 'ratio', 'to reach', ''],
-  compareAll(results, questions, alluvium, rivalsOf).map((comparison) => {
+  compareAll(results, compared, alluvium, rivalsOf).map((comparison) => {
     const { question, row, rival, ratio } = comparison;
     return [
       row.work,
@@ -81,6 +85,19 @@ const table = markdownTable(
     ];
   }),
 );
+/** What classic-level has nothing beside. */
+const alone = questions.filter((question) => !compared.includes(question));
+const oursAlone = markdownTable(
+  ['work', 'Alluvium', 'to reach', ''],
+  compareAll(results, alone, alluvium, () => [alluvium]).map((comparison) => {
+    const { question, row } = comparison;
+    return [row.work, formatCell(results, question, alluvium, row), ...verdictOf(comparison)];
+  }),
+);
+const table = [
+  ...(compared.length === 0 ? [] : [comparison]),
+  ...(alone.length === 0 ? [] : [`## Change streams and consumers\n\n${oursAlone}`]),
+].join('\n\n');
 const failures = questions.flatMap((question) =>
   [alluvium, ...rivalsOf(question)].flatMap((variant) => {
     const { failure } = results.of(question, variant);

@@ -244,3 +244,126 @@ export class OutOfRangeError extends RangeError {
     this.argument = argument;
   }
 }
+
+/** A sequence number that a key has, or `'absent'` where it has no value. */
+export type PresentSequence = number | 'absent';
+
+/** A `check` of a batch did not hold: somebody else wrote the key. Nothing of the batch was written. */
+export class ConflictError extends EngineError {
+  readonly code = 'CONFLICT';
+  readonly key: Uint8Array;
+  readonly expected: PresentSequence;
+  readonly actual: PresentSequence;
+
+  constructor(key: Uint8Array, expected: PresentSequence, actual: PresentSequence) {
+    super(
+      `the check of key ${printable(key)} did not hold: expected ${describeSequence(expected)}, and it is ` +
+        `${describeSequence(actual)}. Nothing was written; read the key again, decide again, and try again.`,
+    );
+    this.name = 'ConflictError';
+    this.key = key;
+    this.expected = expected;
+    this.actual = actual;
+  }
+}
+
+const describeSequence = (sequence: PresentSequence): string =>
+  sequence === 'absent' ? 'absent' : `at sequence ${sequence}`;
+
+/** Longest part of a key that a message shows, in bytes. */
+const PRINTED_BYTES_MAX = 64;
+
+/** A key for people: what is not plain ASCII is escaped, so that a message never carries control characters. */
+function printable(key: Uint8Array): string {
+  let text = '';
+  for (const byte of key.subarray(0, PRINTED_BYTES_MAX)) {
+    const isPlain = byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c;
+    text += isPlain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return `"${text}"${key.length > PRINTED_BYTES_MAX ? ` and ${key.length - PRINTED_BYTES_MAX} bytes more` : ''}`;
+}
+
+/** Why a cursor leads nowhere. */
+export type CursorFault = 'malformed' | 'otherDatabase' | 'future' | 'droppedEpoch';
+
+/** The cursor is no place in the change stream of this database. */
+export class InvalidCursorError extends EngineError {
+  readonly code = 'INVALID_CURSOR';
+  readonly cursor: string;
+  readonly fault: CursorFault;
+
+  constructor(cursor: string, fault: CursorFault, explanation: string) {
+    super(`the cursor ${JSON.stringify(cursor.slice(0, 100))} leads nowhere: ${explanation}`);
+    this.name = 'InvalidCursorError';
+    this.cursor = cursor;
+    this.fault = fault;
+  }
+}
+
+/** The history of changes does not reach back to the place that was asked for. */
+export class HistoryGoneError extends EngineError {
+  readonly code = 'HISTORY_GONE';
+  /** The place asked for: the first sequence number that was wanted. */
+  readonly sequence: number;
+  /** The oldest place there is: from here on every change can be had. */
+  readonly oldest: number;
+
+  constructor(sequence: number, oldest: number, options?: ErrorOptions) {
+    super(
+      `changes from sequence ${sequence} on are no longer kept; the oldest there are begin at ${oldest}. Start ` +
+        `from 'snapshot' to have the present state and every change after it, or keep more (historyBytesMax).`,
+      options,
+    );
+    this.name = 'HistoryGoneError';
+    this.sequence = sequence;
+    this.oldest = oldest;
+  }
+}
+
+/** One thing that is wrong with a value, as Standard Schema tells it. */
+export interface SchemaIssue {
+  readonly message: string;
+  /** Where in the value, from the outside in. */
+  readonly path: readonly (string | number)[];
+}
+
+/** A key or value is not what its keyspace's codec or schema takes; or what is stored is not. */
+export class SchemaError extends EngineError {
+  readonly code = 'SCHEMA';
+  readonly keyspace: string;
+  /** The stored key, where something stored is wrong. */
+  readonly key: Uint8Array | undefined;
+  readonly issues: readonly SchemaIssue[];
+
+  constructor(
+    keyspace: string,
+    what: string,
+    key: Uint8Array | undefined,
+    issues: readonly SchemaIssue[],
+    options?: ErrorOptions,
+  ) {
+    const place = key === undefined ? '' : ` of key ${printable(key)}`;
+    const first = issues[0]?.message ?? 'no reason was given';
+    super(
+      `keyspace ${JSON.stringify(keyspace)}: ${what}${place} does not fit: ${first}. ` +
+        (key === undefined ? 'Nothing was written.' : 'It is left as it is; read it as bytes, and mend or delete it.'),
+      options,
+    );
+    this.name = 'SchemaError';
+    this.keyspace = keyspace;
+    this.key = key;
+    this.issues = issues;
+  }
+}
+
+/** A consumer cannot run so: another one of its name runs with other settings, or its record cannot be read. */
+export class ConsumerError extends EngineError {
+  readonly code = 'CONSUMER';
+  readonly consumer: string;
+
+  constructor(consumer: string, reason: string, options?: ErrorOptions) {
+    super(`consumer ${JSON.stringify(consumer)}: ${reason}`, options);
+    this.name = 'ConsumerError';
+    this.consumer = consumer;
+  }
+}

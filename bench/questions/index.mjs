@@ -1,5 +1,7 @@
 /** All questions, in the order in which one round asks them. Those of a filled store come after `fill`, and `open-killed` last. */
 import { batchesInOrder } from './batches.mjs';
+import { changesQuestions } from './changes.mjs';
+import { consumerQuestions } from './consumers.mjs';
 import { eventLoopQuestions } from './event-loop.mjs';
 import { fill } from './fill.mjs';
 import { getQuestions } from './gets.mjs';
@@ -12,6 +14,8 @@ export const questions = [
   ...putQuestions,
   batchesInOrder,
   ...eventLoopQuestions,
+  ...changesQuestions,
+  ...consumerQuestions,
   fill,
   ...getQuestions,
   ...scanQuestions,

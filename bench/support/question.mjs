@@ -7,7 +7,8 @@
  * @property {string} unit
  * @property {'higher' | 'lower'} better
  * @property {number} [ratioMin] - the figure to reach as a multiple of classic-level's
- * @property {number} [valueMax] - the figure to reach as such
+ * @property {number} [valueMax] - the figure to stay under, as such
+ * @property {number} [valueMin] - the figure to reach, as such
  * @property {Record<string, string>} [beside] - other figures to show in the same cell, by what to call them
  *
  * @typedef {object} Scale
@@ -24,6 +25,7 @@
  * @property {string} name
  * @property {'new' | 'filled'} store - a new directory, or one that `fill` has left: full, compacted, closed
  * @property {boolean} isWriting - whether the write buffer can matter: then classic-level also runs with one as large as ours
+ * @property {boolean} [isOursAlone] - whether no other engine can be asked
  * @property {readonly Row[]} rows
  * @property {(bench: Bench) => Promise<void>} [prepare] - runs in a process that is killed with SIGKILL when it is done
  * @property {(bench: Bench) => Promise<Record<string, number>>} ask - the figures of one run

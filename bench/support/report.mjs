@@ -94,6 +94,10 @@ export function verdictOf({ row, ours, ratio }) {
   if (row.ratioMin !== undefined) {
     return [`at least ${row.ratioMin} x`, ratio === undefined ? 'no figure' : reached(ratio >= row.ratioMin)];
   }
+  if (row.valueMin !== undefined) {
+    const limit = `at least ${row.valueMin.toLocaleString('en')} ${row.unit}`;
+    return [limit, ours === undefined ? 'no figure' : reached(ours.median >= row.valueMin)];
+  }
   if (row.valueMax !== undefined) {
     const limit = `under ${row.valueMax} ${row.unit}`;
     return [limit, ours === undefined ? 'no figure' : reached(ours.median < row.valueMax)];

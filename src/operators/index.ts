@@ -5,6 +5,7 @@
  */
 export { type BoundedConcatMapOptions, boundedConcatMap } from './bounded-concat-map.ts';
 export { type BoundedMergeMapOptions, boundedMergeMap } from './bounded-merge-map.ts';
+export { checkConditions, type CheckConditionsPort } from './check-conditions.ts';
 export { type FailPort, flushAtThreshold, type FlushAtThresholdPort } from './flush-at-threshold.ts';
 export { fromTaskEither } from './from-task-either.ts';
 export { groupCommit, type GroupCommitOptions } from './group-commit.ts';

@@ -27,6 +27,11 @@ import type { TableJobExecutor } from './compaction/executor.ts';
 import { tableOptionsFor } from './compaction/table-options.ts';
 import { attempt } from './file-system/attempt.ts';
 import type { DirectoryLock, FileSystem } from './file-system/file-system.ts';
+import { databaseIdOf, databaseIdPointer } from './history/database-id.ts';
+import type { HistoryLoss } from './history/history-state.ts';
+import type { LogArchive } from './history/log-archive.ts';
+import { rebuildFromTables } from './history/rebuild-from-tables.ts';
+import { HistoryOpening } from './history/recover-history.ts';
 import { readCurrent } from './manifest/current-file.ts';
 import { type ManifestState, readManifest } from './manifest/read-manifest.ts';
 import { LEVELS, type TableMeta } from './manifest/table-meta.ts';
@@ -47,6 +52,8 @@ export interface OpenPorts {
   /** Who opens: goes into the error of whoever tries next. */
   readonly pid: number;
   readonly now: Date;
+  /** A new identity for a database that has none: 32 hexadecimal digits. */
+  readonly newDatabaseId: () => string;
   /** Lets the event loop have a turn, in a long replay. */
   readonly yieldTurn: () => Promise<void>;
 }
@@ -59,6 +66,10 @@ export interface OpenedTree {
   readonly log: WriteAheadLog | undefined;
   readonly lock: DirectoryLock | undefined;
   readonly recovery: RecoveryReport;
+  /** `undefined` when opened for reading only: then nobody writes it on. */
+  readonly archive: LogArchive | undefined;
+  /** Changes that history has lost, if it has. */
+  readonly historyLoss: HistoryLoss | undefined;
 }
 
 /** Entries replayed between two turns of the event loop. */
@@ -200,8 +211,12 @@ class Opening {
       this.#options;
     const floor = 1 + this.#names.reduce((most, name) => Math.max(most, parseFileName(name)?.fileNumber ?? 0), 0);
     const versions = new VersionSet(this.#fileSystem, this.#location, state, floor, manifestBytesMax);
-    const replayed = new ReplayedMemtables(memtableBytesMax, this.#ports.yieldTurn, (memtable) =>
-      this.#options.readOnly ? undefined : this.#spill(memtable, versions),
+    const history = this.#options.readOnly ? undefined : await this.#beginHistory(state);
+    const replayed = new ReplayedMemtables(
+      memtableBytesMax,
+      this.#ports.yieldTurn,
+      (memtable) => (this.#options.readOnly ? undefined : this.#spill(memtable, versions)),
+      history,
     );
     const logs = await this.#openLogs(state);
     let recovery: RecoveryReport;
@@ -209,6 +224,9 @@ class Opening {
       const report = await recoverLogs(logs, state.lastSequence, replayed, { salvage })();
       if (E.isLeft(report)) throw report.left;
       recovery = report.right;
+    } catch (error) {
+      await history?.abandon();
+      throw error;
     } finally {
       await closeAll(logs);
     }
@@ -218,31 +236,51 @@ class Opening {
     const blockCache = new BlockCache(blockCacheBytesMax);
     const tables = new TableCache(fileSystem, directory, openTablesMax, blockCache, tableNames, tableCacheBytesMax);
     const parts = { fileSystem, directory, options: this.#options, versions, tables, blockCache };
-    if (this.#options.readOnly) {
+    if (history === undefined) {
       const waiting = replayed
         .all()
         .map((memtable): WaitingMemtable => ({ memtable, nextLogNumber: 0, lastSequence: recovery.lastSequence }));
-      return { tree: new Tree({ ...parts, waiting }), log: undefined, recovery };
+      const tree = new Tree({ ...parts, waiting });
+      return { tree, log: undefined, recovery, archive: undefined, historyLoss: undefined };
     }
 
     await replayed.finish();
-    const log = await WriteAheadLog.begin(
-      fileSystem,
-      directory,
-      () => versions.allocateFileNumber(),
-      recovery.lastSequence,
+    const allocateFileNumber = (): number => versions.allocateFileNumber();
+    const { archive, lastSequence, loss } = await history.finish(
+      (first, last, newestKnownFile) =>
+        rebuildFromTables(state.version, tables, this.#ports.yieldTurn, [first, last], newestKnownFile),
+      allocateFileNumber,
     );
+    versions.lastSequence = lastSequence;
+    const log = await WriteAheadLog.begin(fileSystem, directory, allocateFileNumber, lastSequence, archive);
     try {
       await this.#keepDamaged(recovery);
       const newTables = replayed.spilled.map((table) => ({ level: 0, table }));
-      await versions.commit({ newTables, logNumber: log.activeNumber, lastSequence: recovery.lastSequence });
+      const compactionPointers = [databaseIdPointer(archive.databaseId)];
+      await versions.commit({ newTables, compactionPointers, logNumber: log.activeNumber, lastSequence });
       await this.#clean(versions, log.activeNumber);
     } catch (error) {
       await log.close().catch(() => undefined);
       await versions.close().catch(() => undefined);
       throw error;
     }
-    return { tree: new Tree({ ...parts, waiting: [] }), log, recovery };
+    return { tree: new Tree({ ...parts, waiting: [] }), log, recovery, archive, historyLoss: loss };
+  }
+
+  #beginHistory(state: ManifestState): Promise<HistoryOpening> {
+    const { fileSystem, newDatabaseId, now } = this.#ports;
+    const known = databaseIdOf(state.compactionPointers);
+    return HistoryOpening.begin({
+      fileSystem,
+      directory: this.#location,
+      databaseId: known ?? newDatabaseId(),
+      isNew: known === undefined,
+      logNumber: state.logNumber,
+      names: this.#names,
+      tablesLast: state.lastSequence,
+      nowMs: now.getTime(),
+      salvage: this.#options.salvage,
+    });
   }
 
   async #spill(memtable: Memtable, versions: VersionSet): Promise<TableMeta | undefined> {
@@ -305,6 +343,7 @@ class ReplayedMemtables implements RecoverySink {
   readonly #bytesMax: number;
   readonly #yieldTurn: () => Promise<void>;
   readonly #spill: (memtable: Memtable) => Promise<TableMeta | undefined> | undefined;
+  readonly #history: HistoryOpening | undefined;
   readonly #kept: Memtable[] = [];
   readonly #reader = new BatchReader();
   /** Made when the first batch comes: most opens have none. */
@@ -315,13 +354,21 @@ class ReplayedMemtables implements RecoverySink {
     bytesMax: number,
     yieldTurn: () => Promise<void>,
     spill: (memtable: Memtable) => Promise<TableMeta | undefined> | undefined,
+    history: HistoryOpening | undefined,
   ) {
     this.#bytesMax = bytesMax;
     this.#yieldTurn = yieldTurn;
     this.#spill = spill;
+    this.#history = history;
   }
 
-  batch(bytes: Uint8Array, start: number, end: number, _sequence: number, count: number): Step {
+  batch(bytes: Uint8Array, start: number, end: number, sequence: number, count: number, log: LogFile): Step {
+    const kept = this.#history?.batch(bytes, start, end, sequence, count, log.number);
+    if (kept === undefined) return this.#take(bytes, start, end, count);
+    return kept.then(() => this.#take(bytes, start, end, count));
+  }
+
+  #take(bytes: Uint8Array, start: number, end: number, count: number): Step {
     const capacityBytes = Math.max(this.#bytesMax, Memtable.capacityFor(count, end - start));
     const memtable = (this.#memtable ??= Memtable.create(capacityBytes));
     if (memtable.hasRoomFor(count, end - start)) return this.#insert(memtable, bytes, start, end, count);

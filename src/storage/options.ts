@@ -1,6 +1,6 @@
 /** The knobs of storage, with units, defaults and ranges in one table; `checkOptions` is the only way to make them. */
-import { InvalidArgumentError, OutOfRangeError } from '../errors.ts';
 import type { Compression, Durability, OverflowPolicy } from '../model.ts';
+import { choice, flag, whole } from './check-option.ts';
 
 /** Options of a store. All are optional; a wrong one throws at the call. */
 export interface EngineOptions {
@@ -57,6 +57,19 @@ export interface EngineOptions {
    * is moved to `lost/`. Default false.
    */
   readonly salvage: boolean;
+  /**
+   * Bytes of history that are kept: logs whose content is in tables, for change streams that begin at an earlier place.
+   * Beyond it the oldest go that no consumer needs. 0 to 1 PiB; default 256 MiB. 0 keeps what consumers need, and nothing else.
+   */
+  readonly historyBytesMax: number;
+  /** Milliseconds after which history goes that no consumer needs. 1,000 to 100 years, or `Infinity`; default `Infinity`. */
+  readonly historyAgeMsMax: number;
+  /**
+   * Bytes of history beyond which the oldest go, whoever needs them: a consumer that has stood still for too long then gets a
+   * HistoryGoneError. `historyBytesMax` to 1 PiB; default 4 GiB, or `historyBytesMax` if that is more. A `historyHeld`
+   * event warns from four fifths of it on.
+   */
+  readonly historyHardBytesMax: number;
   /** `'auto'`: flush and compaction run in a worker thread, or in slices on this one where none can be had. Default `'auto'`. */
   readonly worker: 'auto' | 'off';
 }
@@ -64,29 +77,11 @@ export interface EngineOptions {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
+const PIB = 1024 * 1024 * GIB;
+const CENTURY_MS = 100 * 366 * 86_400_000;
 
-/** A whole number in [min, max]. */
-function whole(name: string, given: unknown, min: number, max: number, fallback: number): number {
-  if (given === undefined) return fallback;
-  if (typeof given !== 'number') throw new InvalidArgumentError(name, 'a number', given);
-  if (!Number.isSafeInteger(given) || given < min || given > max) {
-    throw new OutOfRangeError(name, `a whole number from ${min} to ${max}`, given);
-  }
-  return given;
-}
-
-function choice<Name extends string>(name: string, given: unknown, choices: readonly Name[], fallback: Name): Name {
-  if (given === undefined) return fallback;
-  const found = choices.find((one) => one === given);
-  if (found === undefined) throw new InvalidArgumentError(name, `one of ${choices.join(', ')}`, given);
-  return found;
-}
-
-function flag(name: string, given: unknown, fallback: boolean): boolean {
-  if (given === undefined) return fallback;
-  if (typeof given !== 'boolean') throw new InvalidArgumentError(name, 'true or false', given);
-  return given;
-}
+const historyAge = (given: unknown): number =>
+  given === Infinity ? Infinity : whole('historyAgeMsMax', given, 1000, CENTURY_MS, Infinity);
 
 /** What the caller may give: any part of the options. `undefined` means the default. */
 export type GivenOptions = { readonly [Name in keyof EngineOptions]?: EngineOptions[Name] | undefined };
@@ -95,6 +90,8 @@ export type GivenOptions = { readonly [Name in keyof EngineOptions]?: EngineOpti
 export function checkOptions(given: GivenOptions = {}): EngineOptions {
   const memtableBytesMax = whole('memtableBytesMax', given.memtableBytesMax, KIB, GIB, 16 * MIB);
   const level0CompactionTrigger = whole('level0CompactionTrigger', given.level0CompactionTrigger, 1, 1000, 4);
+  const historyBytesMax = whole('historyBytesMax', given.historyBytesMax, 0, PIB, 256 * MIB);
+  const hardMax = Math.max(4 * GIB, historyBytesMax);
   const stopMin = Math.max(2, level0CompactionTrigger); // stopped before a compaction begins, writes would never go on
   return {
     durability: choice('durability', given.durability, ['synced', 'buffered'], 'synced'),
@@ -122,6 +119,9 @@ export function checkOptions(given: GivenOptions = {}): EngineOptions {
     errorIfExists: flag('errorIfExists', given.errorIfExists, false),
     readOnly: flag('readOnly', given.readOnly, false),
     salvage: flag('salvage', given.salvage, false),
+    historyBytesMax,
+    historyAgeMsMax: historyAge(given.historyAgeMsMax),
+    historyHardBytesMax: whole('historyHardBytesMax', given.historyHardBytesMax, historyBytesMax, PIB, hardMax),
     worker: choice('worker', given.worker, ['auto', 'off'], 'auto'),
   };
 }

@@ -1,145 +1,282 @@
 /**
- * Changes as they are committed, live: each subscriber has a bounded buffer of its own, and never holds the writers back.
+ * The change stream: everything that was committed, in the one order of all writes, from any place that is kept.
  *
- * A group is copied out of the pipeline's buffer once, however many listen, and only if anybody does.
+ *     from ──> place ──> [the present state] ──> handOver( history , live ) ──> pages of whole batches
+ *
+ * A place is a sequence number, whatever it was given as. `operators/hand-over.ts` has the step from history to live and
+ * back; `change-hub.ts` who hears of what.
  */
-import type { Observable, Subscription } from 'rxjs';
-import { AbortedError, BufferOverflowError } from '../errors.ts';
-import type { SequenceNumber } from '../model.ts';
-import { onAbort } from './abort.ts';
-import { BatchReader } from '../storage/codec/write-batch.ts';
+import { AbortedError, HistoryGoneError, InvalidArgumentError, InvalidCursorError } from '../errors.ts';
+import type { Change, Cursor, Durability, KeyRange, SequenceNumber } from '../model.ts';
+import type { HandOverPolicy } from '../operators/hand-over.ts';
+import { choice, whole } from '../storage/check-option.ts';
 import { copyOut } from '../storage/read/copy-out.ts';
-import { KIND_DELETE } from '../storage/read/internal-iterator.ts';
-import { toError } from './to-error.ts';
-import type { PageSource } from './stream.ts';
-import type { CommittedGroup } from './write-stream.ts';
+import type { VisibleIterator } from '../storage/read/visible-iterator.ts';
+import { onAbort } from './abort.ts';
+import type { ChangeHandOver, ChangeHub, SkippedChanges } from './change-hub.ts';
+import { parseCursor } from './cursor.ts';
+import type { ByteRange } from './interest-index.ts';
+import { boundsOf } from './scan-options.ts';
+import type { ScanQuery } from './scan-source.ts';
+import { type PageSource, pullOrWaitAsPull, type Waited, type WaitingPageSource } from './stream.ts';
 
-interface ChangePlace {
-  readonly key: Uint8Array;
-  readonly sequence: SequenceNumber;
-  /** Position in its batch, from 0; `batchSize` operations were committed together. */
-  readonly batchIndex: number;
-  readonly batchSize: number;
-}
+/**
+ * Where a change stream begins:
+ *
+ * - `'now'`: with what is committed after it was subscribed to
+ * - `'start'`: with the oldest change that is kept
+ * - `'snapshot'`: with the present state, row by row in key order, then with every change after it
+ * - a cursor: behind the change that had it
+ * - a sequence number: with the first change of at least this number
+ * - a date: with the first change committed then or later
+ */
+export type ChangesFrom = 'now' | 'start' | 'snapshot' | Cursor | SequenceNumber | Date;
 
-/** A key has a new value. */
-export interface SetChange extends ChangePlace {
-  readonly type: 'set';
-  readonly value: Uint8Array;
-}
+/** What a subscriber gets when more waits for it than may; `'replay'`: all of it, later, from history. */
+export type ChangesOverflow = HandOverPolicy;
 
-/** A key was deleted. */
-export interface DeleteChange extends ChangePlace {
-  readonly type: 'delete';
-}
-
-export type Change = SetChange | DeleteChange;
-
-export interface ChangesOptions {
-  /** Where to begin: with what is committed from now on. */
-  readonly from: 'now';
+export interface ChangesOptions extends KeyRange {
+  /** Default `'now'`. */
+  readonly from?: ChangesFrom | undefined;
+  /**
+   * Live changes that the subscriber has not pulled wait in a buffer. When it is full: `'replay'` forgets them and reads on
+   * from history, page by page; `'fail'` ends the stream with a BufferOverflowError, after what waits; `'dropOldest'` and
+   * `'dropNewest'` drop batches, and give a `'skipped'` in their place. Default `'replay'`.
+   */
+  readonly overflow?: ChangesOverflow | undefined;
+  /** `'buffered'`: as soon as it is committed. `'synced'`: when it survives the power going out. Default `'buffered'`. */
+  readonly durability?: Durability | undefined;
+  /** Changes that may wait. 1 to 2^24; default 65,536. One larger batch may wait alone. */
+  readonly bufferChangesMax?: number | undefined;
+  /** Bytes of changes that may wait. 1 to 1 GiB; default 64 MiB. */
+  readonly bufferBytesMax?: number | undefined;
+  /** Ends the stream with an AbortedError. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A subscriber that falls behind this far gets a `BufferOverflowError`. */
-const WAITING_CHANGES_MAX = 65_536;
-
-/** ... or this many bytes of keys and values. */
-const WAITING_BYTES_MAX = 64 * 1024 * 1024;
-
-/** What was committed together, copied out once for all who listen. */
-export interface ChangeGroup {
-  readonly changes: readonly Change[];
-  /** Of their keys and values, about. */
-  readonly bytes: number;
+/** A key and its value, as of the snapshot that a stream `from: 'snapshot'` begins with. */
+export interface SnapshotEntry {
+  readonly type: 'entry';
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  /** Of the set that gave it this value. */
+  readonly sequence: SequenceNumber;
 }
 
-export function changesOf({ encoded: { bytes, bounds } }: CommittedGroup): ChangeGroup {
-  const changes: Change[] = [];
-  const reader = new BatchReader();
-  for (let batch = 1; batch < bounds.length; batch += 1) {
-    reader.reset(bytes, bounds[batch - 1] as number, bounds[batch] as number);
-    for (let batchIndex = 0; reader.next(); batchIndex += 1) {
-      const { sequence, count: batchSize, kind } = reader;
-      const key = copyOut(bytes, reader.keyStart, reader.keyEnd);
-      const place = { key, sequence, batchIndex, batchSize };
-      if (kind === KIND_DELETE) changes.push({ type: 'delete', ...place });
-      else changes.push({ type: 'set', ...place, value: copyOut(bytes, reader.valueStart, reader.valueEnd) });
-    }
+/** The snapshot is complete; what follows are changes. The first cursor from which the stream can be resumed. */
+export interface SnapshotEnd {
+  readonly type: 'snapshotEnd';
+  readonly sequence: SequenceNumber;
+  readonly cursor: Cursor;
+}
+
+export type ChangeEvent = Change | SkippedChanges | SnapshotEntry | SnapshotEnd;
+
+/** The options, checked. */
+export interface ChangesQuery {
+  readonly from: ChangesFrom;
+  readonly range: ByteRange;
+  readonly overflow: ChangesOverflow;
+  readonly durability: Durability;
+  readonly bufferChangesMax: number;
+  readonly bufferBytesMax: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+const BUFFER_CHANGES_MAX = 65_536;
+const BUFFER_BYTES_MAX = 64 * 1024 * 1024;
+
+/** @throws InvalidArgumentError, OutOfRangeError */
+export function changesQueryOf(options: ChangesOptions): ChangesQuery {
+  const { from = 'now' } = options;
+  const isPlace =
+    typeof from === 'string' ||
+    (typeof from === 'number' && Number.isSafeInteger(from) && from >= 0) ||
+    (from instanceof Date && !Number.isNaN(from.getTime()));
+  if (!isPlace) {
+    throw new InvalidArgumentError('from', "'now', 'start', 'snapshot', a cursor, a sequence number or a date", from);
   }
-  return { changes, bytes: bounds.at(-1) ?? 0 };
+  return {
+    from,
+    range: boundsOf(options),
+    overflow: choice('overflow', options.overflow, ['replay', 'fail', 'dropOldest', 'dropNewest'], 'replay'),
+    durability: choice('durability', options.durability, ['buffered', 'synced'], 'buffered'),
+    bufferChangesMax: whole('bufferChangesMax', options.bufferChangesMax, 1, 2 ** 24, BUFFER_CHANGES_MAX),
+    bufferBytesMax: whole('bufferBytesMax', options.bufferBytesMax, 1, 2 ** 30, BUFFER_BYTES_MAX),
+    signal: options.signal,
+  };
 }
 
-/** One subscriber: what has been committed and not yet pulled. Completes when the store closes. */
-export class LiveChanges implements PageSource<Change> {
-  readonly #signal: AbortSignal | undefined;
-  readonly #subscription: Subscription;
+/** @throws InvalidCursorError, HistoryGoneError */
+export async function positionOf(hub: ChangeHub, from: Exclude<ChangesFrom, 'snapshot'>): Promise<SequenceNumber> {
+  const position = positionAtOnce(hub, from);
+  return position ?? (await positionAtTime(hub, from as Date));
+}
+
+/** Behind which sequence number to begin; `undefined` where the history must be asked for it. */
+function positionAtOnce(hub: ChangeHub, from: Exclude<ChangesFrom, 'snapshot'>): SequenceNumber | undefined {
+  if (from === 'now') return hub.visibleSequence;
+  const start = hub.archive?.start ?? hub.visibleSequence + 1;
+  if (from === 'start') return start - 1;
+  if (from instanceof Date) return undefined;
+  if (typeof from === 'number') {
+    if (from > hub.visibleSequence + 1) {
+      throw new InvalidCursorError(String(from), 'future', `the newest sequence number is ${hub.visibleSequence}.`);
+    }
+    return checkKept(Math.max(from, 1) - 1, start);
+  }
+  return checkKept(positionOfCursor(hub, from), start);
+}
+
+function checkKept(position: SequenceNumber, start: SequenceNumber): SequenceNumber {
+  if (position + 1 < start) throw new HistoryGoneError(position + 1, start);
+  return position;
+}
+
+function positionOfCursor(hub: ChangeHub, cursor: Cursor): SequenceNumber {
+  const { databaseId, epoch, sequence } = parseCursor(cursor);
+  const { archive } = hub;
+  if (archive === undefined) return sequence;
+  if (databaseId !== archive.databaseId) {
+    throw new InvalidCursorError(cursor, 'otherDatabase', 'it is of another database, or of one that was here before.');
+  }
+  if (epoch > archive.epoch || (epoch === archive.epoch && sequence > hub.visibleSequence)) {
+    throw new InvalidCursorError(cursor, 'future', `the database has not got there: it is at ${hub.visibleSequence}.`);
+  }
+  if (epoch === archive.epoch) return sequence;
+  const end = archive.epochEnd(epoch);
+  if (end === undefined || sequence > end) {
+    throw new InvalidCursorError(
+      cursor,
+      'droppedEpoch',
+      `what it stands behind was lost in a crash${end === undefined ? '' : `: of that time, ${end} is the last that is there`}. ` +
+        `Start from 'snapshot', or from a cursor of a change that was synced.`,
+    );
+  }
+  return sequence;
+}
+
+async function positionAtTime({ archive, visibleSequence }: ChangeHub, date: Date): Promise<SequenceNumber> {
+  if (archive === undefined) return visibleSequence;
+  const timeMs = date.getTime();
+  const oldest = archive.oldestTimeMs;
+  if (archive.start > 1 && (oldest === undefined || timeMs < oldest)) {
+    throw new HistoryGoneError(archive.start - 1, archive.start);
+  }
+  const segment = archive.segmentAtTime(timeMs);
+  if (segment === undefined) return visibleSequence;
+  const index = await archive.openIndex(segment);
+  try {
+    const tick = await index?.firstAtOrAfter(timeMs);
+    return (tick?.sequence ?? segment.firstSequence) - 1;
+  } finally {
+    await index?.close();
+  }
+}
+
+const SNAPSHOT_ENTRY = (at: VisibleIterator): SnapshotEntry => ({
+  type: 'entry',
+  key: copyOut(at.keyBytes, at.keyStart, at.keyEnd),
+  value: copyOut(at.valueBytes, at.valueStart, at.valueEnd),
+  sequence: at.entrySequence,
+});
+
+/** One subscriber: the state first, if it was asked for, then changes. Completes when the store closes. */
+export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
+  readonly #hub: ChangeHub;
+  readonly #query: ChangesQuery;
+  readonly #scan: (query: ScanQuery<SnapshotEntry>) => PageSource<SnapshotEntry>;
   readonly #stopListening: () => void;
-  #waiting: Change[] = [];
-  #waitingBytes = 0;
+  #rows: PageSource<SnapshotEntry> | undefined;
+  #snapshotSequence = 0;
+  #handOver: ChangeHandOver | undefined;
   #failure: Error | undefined;
-  #isComplete = false;
-  #wake: (() => void) | undefined;
+  #isClosed = false;
 
-  constructor(changes$: Observable<ChangeGroup>, signal: AbortSignal | undefined) {
-    this.#signal = signal;
-    this.#subscription = changes$.subscribe({
-      next: (group) => this.#take(group),
-      error: (error: unknown) => this.#fail(toError(error)),
-      complete: () => {
-        this.#isComplete = true;
-        this.#wake?.();
-      },
-    });
-    this.#stopListening = onAbort(signal, this.#abort);
-    if (signal?.aborted === true) this.#abort();
+  constructor(
+    hub: ChangeHub,
+    query: ChangesQuery,
+    scan: (query: ScanQuery<SnapshotEntry>) => PageSource<SnapshotEntry>,
+  ) {
+    this.#hub = hub;
+    this.#query = query;
+    this.#scan = scan;
+    this.#stopListening = onAbort(query.signal, this.#abort);
+    // What comes after 'now' is what comes after this line.
+    if (query.from === 'now') this.#listen(hub.visibleSequence);
+    if (query.signal?.aborted === true) this.#abort();
   }
 
-  pull(): readonly Change[] | Promise<readonly Change[]> {
-    if (this.#waiting.length > 0) {
-      const page = this.#waiting;
-      this.#waiting = [];
-      this.#waitingBytes = 0;
-      return page;
-    }
+  pull(): readonly ChangeEvent[] | Promise<readonly ChangeEvent[]> {
+    return pullOrWaitAsPull(this);
+  }
+
+  pullOrWait(wake: () => void): Waited<ChangeEvent> {
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#isComplete) return [];
-    return new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    }).then(() => {
-      this.#wake = undefined;
-      return this.pull();
-    });
+    if (this.#isClosed) return [];
+    if (this.#handOver !== undefined) return this.#checked(this.#handOver.pull(wake));
+    if (this.#rows !== undefined) return this.#nextRows(this.#rows);
+    return this.#begin();
   }
 
   close(): void {
-    this.#subscription.unsubscribe();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#stopListening();
-    this.#isComplete = true;
-    this.#wake?.();
+    this.#rows?.close();
+    this.#handOver?.close();
   }
 
-  /** A group larger than the bounds is taken when nothing else waits. */
-  #take({ changes, bytes }: ChangeGroup): void {
-    if (this.#waiting.length > 0) {
-      const isTooMany = this.#waiting.length + changes.length > WAITING_CHANGES_MAX;
-      if (isTooMany) return this.#fail(new BufferOverflowError(WAITING_CHANGES_MAX));
-      const isTooLarge = this.#waitingBytes + bytes > WAITING_BYTES_MAX;
-      if (isTooLarge) return this.#fail(new BufferOverflowError(WAITING_BYTES_MAX, 'bytes'));
+  /** A page that had to be waited for may come after an abort. */
+  #checked(page: Waited<ChangeEvent>): Waited<ChangeEvent> {
+    if (!(page instanceof Promise)) return page;
+    return page.then((values) => {
+      if (this.#failure !== undefined) throw this.#failure;
+      return values;
+    });
+  }
+
+  async #begin(): Promise<undefined> {
+    const { from, range, signal } = this.#query;
+    if (from === 'snapshot') {
+      // A snapshot for somebody who wants only what is durable must be so itself.
+      if (this.#query.durability === 'synced') await this.#hub.untilDurable();
+      const sequence = this.#hub.visibleSequence;
+      const bounds = { lower: range.lower, upper: range.upper };
+      this.#snapshotSequence = sequence;
+      this.#rows = this.#scan({
+        ...bounds,
+        isReverse: false,
+        limit: Infinity,
+        sequence: undefined,
+        signal,
+        select: SNAPSHOT_ENTRY,
+      });
+    } else {
+      const position = await positionOf(this.#hub, from);
+      if (!this.#isClosed) this.#listen(position);
     }
-    this.#waitingBytes += bytes;
-    for (const change of changes) this.#waiting.push(change);
-    this.#wake?.();
+    return undefined; // now it is known where
+  }
+
+  async #nextRows(rows: PageSource<SnapshotEntry>): Promise<readonly ChangeEvent[]> {
+    const page = await rows.pull();
+    if (page.length > 0 || this.#isClosed) return page;
+    this.#rows = undefined;
+    const sequence = this.#snapshotSequence;
+    this.#listen(sequence);
+    return [{ type: 'snapshotEnd', sequence, cursor: this.#hub.cursorAt(sequence) }];
+  }
+
+  #listen(position: SequenceNumber): void {
+    const { range, durability, overflow, bufferChangesMax, bufferBytesMax } = this.#query;
+    const options = { range, position, durability, onOverflow: overflow, bufferChangesMax, bufferBytesMax };
+    this.#handOver = this.#hub.listen(options);
   }
 
   readonly #abort = (): void => {
-    this.#waiting = [];
-    this.#fail(new AbortedError('the change stream', { cause: this.#signal?.reason }));
+    this.#failure ??= new AbortedError('the change stream', { cause: this.#query.signal?.reason });
+    this.#rows?.close();
+    this.#handOver?.close();
   };
-
-  #fail(error: Error): void {
-    this.#failure ??= error;
-    this.#subscription.unsubscribe();
-    this.#wake?.();
-  }
 }

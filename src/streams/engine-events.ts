@@ -93,6 +93,31 @@ export interface LogTailDroppedEvent {
   readonly error: unknown;
 }
 
+/** Changes that history should have kept are lost to it: it begins anew behind them. The data itself is not touched. */
+export interface HistoryLostEvent {
+  readonly type: 'historyLost';
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  /** `'foreignWriter'`: another program wrote to the database, and merged away what it wrote. `'damage'`: see `error`. */
+  readonly reason: 'foreignWriter' | 'damage';
+  readonly error: unknown;
+}
+
+/** A consumer has stood still for so long that history nears `historyHardBytesMax`. */
+export interface HistoryHeldEvent {
+  readonly type: 'historyHeld';
+  readonly consumer: string;
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
+/** History has reached its hard limit: these consumers have lost their places, and `oldest` is the oldest there is. */
+export interface HistoryDroppedEvent {
+  readonly type: 'historyDropped';
+  readonly consumers: readonly string[];
+  readonly oldest: number;
+}
+
 export type EngineEvent =
   | FlushBeginEvent
   | FlushEndEvent
@@ -104,4 +129,7 @@ export type EngineEvent =
   | WritesRefusedEvent
   | WritesResumedEvent
   | WorkerUnavailableEvent
-  | LogTailDroppedEvent;
+  | LogTailDroppedEvent
+  | HistoryLostEvent
+  | HistoryHeldEvent
+  | HistoryDroppedEvent;

@@ -8,26 +8,38 @@
  *                                        ^                                │
  *                                        └────────────────────────────────┘
  */
+import * as E from 'fp-ts/lib/Either.js';
 import { type Observable, Subject, Subscription } from 'rxjs';
-import { ClosedError } from '../errors.ts';
+import { ClosedError, InvalidArgumentError } from '../errors.ts';
+import type { Commit, Durability, Entry, KeyRange, SequenceNumber, WriteOperation } from '../model.ts';
 import type { TableJobExecutor } from '../storage/compaction/executor.ts';
 import type { DirectoryLock } from '../storage/file-system/file-system.ts';
+import type { LogArchive } from '../storage/history/log-archive.ts';
 import type { UserKeyRange } from '../storage/manifest/table-meta.ts';
 import type { OpenedTree } from '../storage/open-tree.ts';
+import { CONSUMERS_END, CONSUMERS_PREFIX } from '../storage/reserved.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
-import { type ChangeGroup, changesOf } from './change-stream.ts';
+import { ChangeHub } from './change-hub.ts';
+import { ChangeConsumerSource } from './change-consumer-source.ts';
 import type { Clock } from './clock.ts';
 import { CompactionStream } from './compaction-stream.ts';
+import { decodeRecord } from './consumer-record.ts';
+import { Consumers } from './consumers.ts';
 import type { EngineEvent } from './engine-events.ts';
 import { FlushStream } from './flush-stream.ts';
 import { Health } from './health.ts';
+import { IdempotencySweeper } from './idempotency-sweeper.ts';
 import { JobCounters } from './job-counters.ts';
 import { LogKeeper } from './log-keeper.ts';
+import { Operation } from './operation.ts';
 import { Reader } from './read-stream.ts';
+import { Retention } from './retention.ts';
+import { boundsOf, selectEntry } from './scan-options.ts';
 import { Stall } from './stall.ts';
+import type { PageSource } from './stream.ts';
 import { toError } from './to-error.ts';
-import { Write } from './write.ts';
+import { checkBatchOperations, Write } from './write.ts';
 import { type CommittedGroup, WriteCounters, writePipeline } from './write-stream.ts';
 
 export class Engine {
@@ -38,7 +50,7 @@ export class Engine {
   readonly reader: Reader;
   readonly stall: Stall;
   readonly #events$: Subject<EngineEvent>;
-  readonly #changes$ = new Subject<ChangeGroup>();
+  readonly changes: ChangeHub;
   readonly writeCounters: WriteCounters = new WriteCounters();
   readonly jobCounters: JobCounters = new JobCounters();
   readonly #executor: TableJobExecutor;
@@ -50,6 +62,9 @@ export class Engine {
   #flushes: FlushStream | undefined;
   #compactions: CompactionStream | undefined;
   #keeper: LogKeeper | undefined;
+  #retention: Retention | undefined;
+  #consumers: Consumers | undefined;
+  #sweeper: IdempotencySweeper | undefined;
   #drained: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
   #isDraining = false;
@@ -64,16 +79,20 @@ export class Engine {
     this.health = new Health(opened.log === undefined);
     this.reader = new Reader(this.tree, this.health, clock);
     this.stall = new Stall(this.tree, this.health, events$, clock);
-    if (opened.log !== undefined) this.#start(opened.log, clock);
+    const { tree, log, archive } = opened;
+    this.changes = new ChangeHub({ tree, log, archive, clock });
+    if (log !== undefined && archive !== undefined) this.#start(log, archive, clock);
   }
 
-  #start(log: WriteAheadLog, clock: Clock): void {
+  #start(log: WriteAheadLog, archive: LogArchive, clock: Clock): void {
     const { tree, health, stall } = this;
     const events = this.#events$;
     const executor = this.#executor;
+    const retention = this.#keepHistory(archive, clock);
     const onInstalled = (): void => {
       this.#versionChanged$.next();
       stall.reconsider();
+      retention.run(); // a log has become history
     };
     const { signal: closing } = this.#closing;
     const work = { tree, executor, health, events, counters: this.jobCounters, clock, closing, onInstalled };
@@ -97,30 +116,87 @@ export class Engine {
     const committed$ = new Subject<CommittedGroup>();
     this.#running.add(
       committed$.subscribe({
-        next: (group) => {
-          if (this.#changes$.observed) this.#changes$.next(changesOf(group));
-        },
+        next: (group) => this.changes.publish(group),
         error: (error: unknown) => health.logFailed(error), // a bug of ours
       }),
     );
     this.#running.add(flushes.run().subscribe({ error: () => undefined })); // it ends so only while the store closes
     this.#running.add(compactions.run(this.#versionChanged$).subscribe());
-    const pipeline = { tree, log, keeper, stall, health, committed$, counters: this.writeCounters, clock };
+    const commit = (operations: readonly WriteOperation[], durability: Durability): Promise<Commit> =>
+      this.commit(operations, durability);
+    const sweeper = new IdempotencySweeper({ tree, clock, commit });
+    this.#sweeper = sweeper;
+    const onStoredAnswer = (): void => sweeper.wake();
+    const counters = this.writeCounters;
+    const pipeline = { tree, log, keeper, stall, health, committed$, counters, onStoredAnswer, clock };
     this.#drained = new Promise((resolve, reject) => {
       writePipeline(this.#writes$, pipeline).subscribe({ complete: resolve, error: reject });
     });
     this.#drained.catch((error: unknown) => health.logFailed(error)); // a bug of ours: nothing is written any more
+    log.onDurable = () => this.changes.stir();
+    this.#consumers = new Consumers({
+      source: new ChangeConsumerSource(this.changes, retention),
+      store: {
+        commit,
+        entry: (key) => new Operation((sink) => void this.reader.entry(key, undefined, sink)),
+        scanReserved: (range, signal) => this.scanInternal(range, signal),
+        clock,
+        durability: tree.options.durability,
+      },
+    });
     keeper.prepareNext();
+    retention.run();
     this.#versionChanged$.next(); // the picker may find work in what was opened
+  }
+
+  #keepHistory(archive: LogArchive, clock: Clock): Retention {
+    const { options } = this.tree;
+    const events = this.#events$;
+    archive.onLoss = (loss, error) => events.next({ type: 'historyLost', ...loss, error });
+    const loadConsumers = (): Promise<ReadonlyMap<string, SequenceNumber>> => this.#consumersOnDisk();
+    this.#retention = new Retention({ archive, options, events, clock, loadConsumers });
+    return this.#retention;
+  }
+
+  /** Entries of a range in key order, our own ones too. */
+  scanInternal(range: KeyRange, signal?: AbortSignal): PageSource<Entry> {
+    return this.reader.scan({
+      ...boundsOf(range),
+      isReverse: false,
+      limit: Infinity,
+      sequence: undefined,
+      signal,
+      isInternal: true,
+      select: selectEntry,
+    });
+  }
+
+  /** What each consumer has settled, as far as its record can be read. */
+  async #consumersOnDisk(): Promise<ReadonlyMap<string, SequenceNumber>> {
+    const settled = new Map<string, SequenceNumber>();
+    const records = this.scanInternal({ gte: CONSUMERS_PREFIX, lt: CONSUMERS_END });
+    try {
+      for (let page = await records.pull(); page.length > 0; page = await records.pull()) {
+        for (const { key, value } of page) {
+          const record = decodeRecord(value);
+          const name = new TextDecoder().decode(key.subarray(CONSUMERS_PREFIX.length));
+          if (E.isRight(record)) settled.set(name, record.right.sequence);
+        }
+      }
+    } finally {
+      records.close();
+    }
+    return settled;
   }
 
   get events(): Observable<EngineEvent> {
     return this.#events$;
   }
 
-  /** Each committed group's changes, before its acknowledgements. */
-  get changes(): Observable<ChangeGroup> {
-    return this.#changes$;
+  /** Durable consumers; there are none in a store that is opened for reading only. */
+  get consumers(): Consumers {
+    if (this.#consumers === undefined) throw this.health.refusalOfWrite() ?? new ClosedError('store');
+    return this.#consumers;
   }
 
   /** Sends a write into the pipeline, or refuses it. */
@@ -128,6 +204,26 @@ export class Engine {
     const refusal = this.health.refusalOfWrite();
     if (refusal === undefined) this.#writes$.next(write);
     else write.fail(refusal);
+  }
+
+  /**
+   * Writes a batch of the engine's own parts, in the one order of all writes: its lines may hold reserved keys. What users
+   * give must have been checked before ({@link checkBatchOperations}).
+   */
+  commit(operations: readonly WriteOperation[], durability: Durability): Promise<Commit> {
+    return new Promise((resolve, reject) => {
+      const batch = checkBatchOperations(operations, { isInternal: true });
+      const { checks, checkBytes } = batch;
+      if (batch.operations.length === 0 && checks.length === 0) {
+        throw new InvalidArgumentError('batch', 'at least one operation', operations);
+      }
+      const sink = { succeed: resolve, fail: (error: unknown) => reject(toError(error)) };
+      const conditions = checks.length === 0 ? undefined : { checks, checkBytes, idempotency: undefined };
+      const write = new Write(batch.operations, batch.bytes, durability, sink, conditions);
+      // A consumer that ends with the store may still commit what it did.
+      if (this.health.isClosed && !this.#isDraining) this.#writes$.next(write);
+      else this.submit(write);
+    });
   }
 
   /** Resolves when everything acknowledged before the call is in tables. */
@@ -165,8 +261,10 @@ export class Engine {
     this.health.close();
     this.reader.close();
     this.stall.reconsider();
+    await this.#consumers?.close();
     const { log } = this;
     const [flushes, compactions, keeper] = [this.#flushes, this.#compactions, this.#keeper];
+    const swept = this.#sweeper?.close();
     const failures: unknown[] = [];
     // Each step is taken whatever became of those before it: a file or a lock that is kept would outlive the store.
     const step = async (work: () => Promise<void> | undefined): Promise<void> => {
@@ -179,16 +277,27 @@ export class Engine {
     if (log !== undefined && flushes !== undefined && keeper !== undefined) {
       await step(() => this.#shutDown(log, flushes, keeper));
     }
+    await step(() => swept); // its last write has been served or refused
     await step(() => flushes?.stop(new ClosedError('store')));
     await step(() => compactions?.stop(new ClosedError('store')));
     this.#running.unsubscribe();
-    this.#changes$.complete();
+    this.changes.complete();
+    await step(() => this.#retention?.stop());
     await step(() => this.#executor.close());
     await step(() => log?.close());
+    await step(() => this.#closeHistory(failures.length === 0));
     await step(() => this.tree.close());
     await step(() => this.#lock?.release());
     this.#events$.complete();
     if (failures.length > 0) throw toError(failures[0]);
+  }
+
+  /** @param isClean - whether everything that was acknowledged is durable */
+  async #closeHistory(isClean: boolean): Promise<void> {
+    const { archive } = this.changes;
+    if (archive === undefined) return;
+    if (isClean) await archive.persist(this.tree.versions.lastSequence, true);
+    await archive.close();
   }
 
   async #shutDown(log: WriteAheadLog, flushes: FlushStream, keeper: LogKeeper): Promise<void> {

@@ -159,6 +159,7 @@ export class FlushStream {
         snapshots: tree.snapshots.sequences(),
       };
       const output = await executor.run(job, () => tree.versions.allocateFileNumber());
+      await log.seal(full.nextLogNumber); // history reads it from here on, and nothing else has it
       await tree.installFlush(full, output.tables);
       bytesWritten = output.bytesWritten;
       counters.flushed(bytesWritten);

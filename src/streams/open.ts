@@ -75,6 +75,7 @@ async function openStore(
       executor,
       pid: process.pid,
       now: clock.date(),
+      newDatabaseId: () => newDatabaseId(clock),
       yieldTurn: () => yieldTurn(clock),
     })();
     if (E.isLeft(opened)) throw opened.left;
@@ -88,6 +89,12 @@ async function openStore(
     await executor.close();
     throw error;
   }
+}
+
+/** 128 bits of chance, as 32 hexadecimal digits. */
+function newDatabaseId(clock: Clock): string {
+  const digits = (): string => Math.floor(clock.random() * 2 ** 32).toString(16).padStart(8, '0');
+  return digits() + digits() + digits() + digits();
 }
 
 function executorFor(

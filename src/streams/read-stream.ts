@@ -6,7 +6,7 @@
  * it began with.
  */
 import { ClosedError } from '../errors.ts';
-import type { Bytes } from '../model.ts';
+import type { Bytes, VersionedValue } from '../model.ts';
 import { copyOut } from '../storage/read/copy-out.ts';
 import { Lookup } from '../storage/table/lookup.ts';
 import type { Tree } from '../storage/tree.ts';
@@ -33,6 +33,10 @@ type ReadResult<T> = (lookup: Lookup) => T;
 
 const valueOf: ReadResult<Uint8Array | undefined> = (lookup) =>
   lookup.state === 'found' ? copyOut(lookup.valueBytes, lookup.valueStart, lookup.valueEnd) : undefined;
+const entryOf: ReadResult<VersionedValue | undefined> = (lookup) => {
+  const value = valueOf(lookup);
+  return value === undefined ? undefined : { value, sequence: lookup.foundSequence };
+};
 const isFound: ReadResult<boolean> = (lookup) => lookup.state === 'found';
 
 export class Reader {
@@ -52,6 +56,10 @@ export class Reader {
   /** @param sequence - of a snapshot; `undefined`: the present */
   get(key: Bytes, sequence: number | undefined, sink: Sink<Uint8Array | undefined>): void {
     this.#read(key, sequence, valueOf, sink);
+  }
+
+  entry(key: Bytes, sequence: number | undefined, sink: Sink<VersionedValue | undefined>): void {
+    this.#read(key, sequence, entryOf, sink);
   }
 
   has(key: Bytes, sequence: number | undefined, sink: Sink<boolean>): void {

@@ -9,6 +9,7 @@ import type { SequenceNumber } from '../model.ts';
 import { compareBytes } from '../storage/codec/compare.ts';
 import { VisibleIterator } from '../storage/read/visible-iterator.ts';
 import type { Step } from '../storage/read/internal-iterator.ts';
+import { isReserved, RESERVED_END, RESERVED_START } from '../storage/reserved.ts';
 import type { ReadView, Tree } from '../storage/tree.ts';
 import { type Clock, yieldTurn } from './clock.ts';
 import type { PageSource } from './stream.ts';
@@ -28,6 +29,8 @@ export interface ScanQuery<T> {
   /** Sequence number of a snapshot; `undefined`: the present, when the scan is opened. */
   readonly sequence: SequenceNumber | undefined;
   readonly signal: AbortSignal | undefined;
+  /** Whether our own keys are shown, too: see `storage/reserved.ts`. Default false. */
+  readonly isInternal?: boolean;
   /** Makes what the caller gets of the current entry. Must copy. */
   readonly select: (entry: VisibleIterator) => T;
 }
@@ -46,8 +49,8 @@ export class ScanSource<T> implements PageSource<T> {
   readonly #onClose: () => void;
   readonly #view: ReadView;
   readonly #entries: VisibleIterator;
-  /** Where the walk stands: not begun, on an entry that was delivered already, or on one that was not. */
-  #state: 'new' | 'delivered' | 'fresh' = 'new';
+  /** Where the walk stands: not begun, on an entry that was delivered already, on one that was not, or on one of our own. */
+  #state: 'new' | 'delivered' | 'fresh' | 'reserved' = 'new';
   #left: number;
   #isClosed = false;
   #isPulling = false;
@@ -137,7 +140,7 @@ export class ScanSource<T> implements PageSource<T> {
     let bytes = 0;
     while (page.length < PAGE_ENTRIES_MAX && bytes < PAGE_BYTES_MAX && this.#left > 0) {
       if (this.#state !== 'fresh') {
-        const step = this.#state === 'new' ? entries.start(this.#start()) : entries.advance();
+        const step = this.#step();
         this.#state = 'fresh';
         if (step !== undefined) return this.#wait(step);
       }
@@ -146,6 +149,7 @@ export class ScanSource<T> implements PageSource<T> {
         return undefined;
       }
       this.#state = 'delivered';
+      if (this.#isHidden()) continue;
       if (this.#isBeforeStart()) continue;
       page.push(select(entries));
       bytes += entries.keyEnd - entries.keyStart + (entries.valueEnd - entries.valueStart);
@@ -158,6 +162,19 @@ export class ScanSource<T> implements PageSource<T> {
     this.#waiting = step;
     step.catch(() => undefined); // it is awaited by the next pull, which may come later than its rejection
     return step;
+  }
+
+  #step(): Step {
+    if (this.#state === 'new') return this.#entries.start(this.#start());
+    if (this.#state !== 'reserved') return this.#entries.advance();
+    return this.#entries.start(this.#query.isReverse ? RESERVED_START : RESERVED_END); // over all of them at once
+  }
+
+  #isHidden(): boolean {
+    const { keyBytes, keyStart, keyEnd } = this.#entries;
+    if (this.#query.isInternal === true || !isReserved(keyBytes, keyStart, keyEnd)) return false;
+    if (keyEnd - keyStart > RESERVED_START.length) this.#state = 'reserved'; // else a step gets behind it
+    return true;
   }
 
   #start(): Uint8Array | undefined {

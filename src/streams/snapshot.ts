@@ -1,6 +1,6 @@
 /** A snapshot: the store as it was at one sequence number, whatever is written beside it, until it is closed. */
 import { ClosedError, InvalidArgumentError } from '../errors.ts';
-import type { Bytes, Entry, SequenceNumber } from '../model.ts';
+import type { Bytes, Entry, SequenceNumber, VersionedValue } from '../model.ts';
 import type { SnapshotList } from '../storage/read/snapshots.ts';
 import { Operation, operationOf } from './operation.ts';
 import type { Reader } from './read-stream.ts';
@@ -37,6 +37,16 @@ export class Snapshot {
     return new Operation((sink) => {
       if (this.#isClosed) sink.fail(new ClosedError('snapshot'));
       else this.#reader.get(key, this.sequence, sink);
+      return undefined;
+    });
+  }
+
+  /** The value of the key at that moment, and the sequence number of the set that gave it; or `undefined`. */
+  entry(key: Bytes): Operation<VersionedValue | undefined> {
+    this.#check(key);
+    return new Operation((sink) => {
+      if (this.#isClosed) sink.fail(new ClosedError('snapshot'));
+      else this.#reader.entry(key, this.sequence, sink);
       return undefined;
     });
   }

@@ -5,13 +5,29 @@
  */
 import type { Observable } from 'rxjs';
 import { AbortedError, ClosedError, InvalidArgumentError } from '../errors.ts';
-import type { Bytes, Commit, Durability, Entry, WriteOperation } from '../model.ts';
+import type { Bytes, Change, Commit, Durability, Entry, KeyRange, VersionedValue, WriteOperation } from '../model.ts';
 import { onAbort } from './abort.ts';
 import { approximateSize } from './approximate-size.ts';
-import { type Change, type ChangesOptions, LiveChanges } from './change-stream.ts';
+import {
+  type ChangeEvent,
+  ChangeEvents,
+  type ChangesFrom,
+  type ChangesOptions,
+  type ChangesQuery,
+  changesQueryOf,
+  type SnapshotEnd,
+  type SnapshotEntry,
+} from './change-stream.ts';
 import { checkSettings } from './check-settings.ts';
+import type { Consumer } from './consumer.ts';
+import type { BatchConsumerOptions, ConsumerOptions } from './consumer-options.ts';
+import type { ConsumerInfo } from './consumers.ts';
 import type { Engine } from './engine.ts';
 import type { EngineEvent } from './engine-events.ts';
+import { checkIdempotency, IdempotencyLines } from './idempotency.ts';
+import { Keyspace } from './keyspace.ts';
+import type { KeyspaceOptions } from './keyspace-form.ts';
+import type { KeyspaceName } from './keyspace-name.ts';
 import { Operation, operationOf, type Sink } from './operation.ts';
 import {
   checkedKey,
@@ -25,14 +41,9 @@ import {
 import { Snapshot } from './snapshot.ts';
 import { statsOf, type StoreStats } from './stats.ts';
 import { Stream } from './stream.ts';
-import { checkBatchOperations, checkDelete, checkKey, checkSet, Write } from './write.ts';
-
-export interface WriteOptions {
-  /** What the acknowledgement of this write promises. Default: the store's. */
-  readonly durability?: Durability | undefined;
-  /** Takes the write back if it is not in a group yet; later its outcome stands. Either way it fails with `AbortedError`. */
-  readonly signal?: AbortSignal | undefined;
-}
+import { type WatchedValue, WatchSource } from './watch-stream.ts';
+import { type CheckedBatch, checkBatchOperations, checkDelete, checkKey, checkSet, Write } from './write.ts';
+import type { WriteOptions } from './write-options.ts';
 
 /** What and how to scan. */
 export interface StoreScanOptions extends ScanOptions {
@@ -47,6 +58,19 @@ export interface CompactRange {
   /** Ends the compaction after the piece that is under way. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/** A batch that may come without conditions. */
+type UncheckedBatch = Pick<CheckedBatch, 'operations' | 'bytes'> & Partial<CheckedBatch>;
+
+/** What to watch: a range of keys. */
+export interface WatchOptions extends KeyRange {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Policies that drop nothing, so that a stream never has a `'skipped'` in it. */
+type KeepAll = 'replay' | 'fail' | undefined;
+type AfterSnapshot = Exclude<ChangesFrom, 'snapshot'> | undefined;
+type SnapshotOrChange = SnapshotEntry | SnapshotEnd | Change;
 
 /** A database, open. Made by `open` and `openInMemory`. */
 export class Store {
@@ -81,25 +105,31 @@ export class Store {
    */
   set(key: Bytes, value: Bytes, options?: WriteOptions): Operation<Commit> {
     const bytes = checkSet(key, value);
-    return this.#submit([{ type: 'set', key, value }], bytes, options);
+    return this.#submit({ operations: [{ type: 'set', key, value }], bytes }, options);
   }
 
   /** Makes `key` absent; no error if it is so already. Otherwise like {@link Store.set}. */
   delete(key: Bytes, options?: WriteOptions): Operation<Commit> {
     const bytes = checkDelete(key);
-    return this.#submit([{ type: 'delete', key }], bytes, options);
+    return this.#submit({ operations: [{ type: 'delete', key }], bytes }, options);
   }
 
   /**
    * All of these, or none: in the store, in every snapshot, in every change stream, and after every crash. Later lines of
    * the batch win over earlier ones of the same key.
    *
+   * A `check` is a condition: the sequence number that a key has (as {@link Store.entry} told it) when the batch's turn has
+   * come, whatever its place in the batch. If it has another one, nothing is written, and the write fails with
+   * ConflictError. A batch of nothing but checks commits nothing, and gives the sequence number that they held at.
+   *
    * @param operations - together up to 1 GiB; an empty batch commits nothing, and gives the present sequence number
    * @throws (at the call) as {@link Store.set}; a wrong line refuses the whole batch
+   * @returns fails as {@link Store.set}, with ConflictError, and with what a look-up for a check fails with
    */
   write(operations: readonly WriteOperation[], options?: WriteOptions): Operation<Commit> {
     const batch = checkBatchOperations(operations);
-    if (batch.operations.length > 0) return this.#submit(batch.operations, batch.bytes, options);
+    const isEmpty = batch.operations.length === 0 && batch.checks.length === 0;
+    if (!isEmpty || options?.idempotencyKey !== undefined) return this.#submit(batch, options);
     return new Operation((sink) => {
       const refusal = this.#engine.health.refusalOfWrite();
       if (refusal !== undefined) sink.fail(refusal);
@@ -113,6 +143,18 @@ export class Store {
     checkKey(key);
     return new Operation((sink) => {
       this.#engine.reader.get(key, undefined, sink);
+      return undefined;
+    });
+  }
+
+  /**
+   * The value of the key and the sequence number of the set that gave it, or `undefined`. Synchronous, if memory has it.
+   * The sequence number is what a `check` asks for; it stays as it is until the key is written again.
+   */
+  entry(key: Bytes): Operation<VersionedValue | undefined> {
+    checkKey(key);
+    return new Operation((sink) => {
+      this.#engine.reader.entry(key, undefined, sink);
       return undefined;
     });
   }
@@ -171,19 +213,76 @@ export class Store {
   }
 
   /**
-   * Changes as they are committed, from now on, in the one order of all writes; a batch's changes follow each other.
-   * Never holds writers back: a subscriber that falls 65,536 changes or 64 MiB behind gets a BufferOverflowError. Completes when
-   * the store closes.
+   * Everything that is committed, in the one order of all writes, from a place on: history first, then live, without a gap
+   * and without a repeat. Batches are whole; `pages()` gives them undivided. Completes when the store closes.
+   *
+   * Never holds writers back. A subscriber that is too slow reads on from history (see {@link ChangesOptions.overflow}), at
+   * constant memory. To go on after a restart, keep the `cursor` of the last change that was dealt with.
+   *
+   * @throws (at the call) InvalidArgumentError, OutOfRangeError
+   * @returns fails with InvalidCursorError, HistoryGoneError (says where it can start), BufferOverflowError (`'fail'`),
+   *   CorruptionError, AbortedError
    */
-  changes(options: ChangesOptions = { from: 'now' }): Stream<Change> {
+  changes(): Stream<Change>;
+  changes(options: ChangesOptions & { readonly from: 'snapshot'; readonly overflow?: KeepAll }): Stream<SnapshotOrChange>;
+  changes(options: ChangesOptions & { readonly from?: AfterSnapshot; readonly overflow?: KeepAll }): Stream<Change>;
+  changes(options: ChangesOptions): Stream<ChangeEvent>;
+  changes(options: ChangesOptions = {}): Stream<ChangeEvent> {
     checkSettings('options', options);
+    const query = changesQueryOf(options);
+    return new Stream(() => this.#changeEvents(query));
+  }
+
+  /**
+   * The present value of a key, or of each key of a range, then each new one. A subscriber that is too slow gets the last
+   * value of each key, and how many it has missed; it never gets an older one after a newer.
+   */
+  watch(keyOrRange: Bytes | WatchOptions, options: WatchOptions = {}): Stream<WatchedValue> {
+    if (typeof keyOrRange !== 'string' && !(keyOrRange instanceof Uint8Array)) {
+      checkSettings('range', keyOrRange);
+      const query = changesQueryOf({ ...keyOrRange, from: 'snapshot', overflow: 'replay' });
+      return new Stream(() => new WatchSource(this.#changeEvents(query)));
+    }
+    checkSettings('options', options);
+    const key = checkedKey(keyOrRange, 'key');
     const { signal } = options;
-    const from: unknown = options.from;
-    if (from !== 'now') throw new InvalidArgumentError('from', "'now'", from);
+    const query = changesQueryOf({ gte: key, lte: key, overflow: 'dropOldest', bufferChangesMax: 1, signal });
     return new Stream(() => {
-      if (this.#engine.health.isClosed) throw new ClosedError('store');
-      return new LiveChanges(this.#engine.changes, signal);
+      const events = this.#changeEvents(query);
+      const { reader, tree } = this.#engine;
+      const sequence = tree.visibleSequence;
+      const present = new Promise<VersionedValue | undefined>((succeed, fail) => {
+        reader.entry(key, sequence, { succeed, fail });
+      });
+      present.catch(() => undefined); // whoever pulls hears of it
+      const first = (): Promise<WatchedValue> =>
+        present.then((entry) => ({ key, value: entry?.value, sequence: entry?.sequence ?? sequence, skipped: 0 }));
+      return new WatchSource(events, first);
     });
+  }
+
+  /**
+   * A durable consumer: handles every change at least once, in order per key, also across restarts; what it writes through
+   * its transaction commits in the same batch as its position, so exactly once. Nothing happens before `run()` is
+   * subscribed to; without a handler's work to do, it is the desk of the consumer of that name (position, lag, seek,
+   * pause, dead letters).
+   *
+   * @param name - 1 to 128 of letters, digits, `.`, `_`, `-`; one position in this store
+   * @throws InvalidArgumentError, OutOfRangeError, ReadOnlyError
+   */
+  consumer(name: string, options: ConsumerOptions<Change> | BatchConsumerOptions<Change>): Consumer {
+    return this.#engine.consumers.consumer(name, options, (change) => change);
+  }
+
+  /** All consumers that ever ran in this database and were not deleted, by name. */
+  consumers(): Stream<ConsumerInfo> {
+    return this.#engine.consumers.list();
+  }
+
+  #changeEvents(query: ChangesQuery): ChangeEvents {
+    const { health, changes, reader } = this.#engine;
+    if (health.isClosed) throw new ClosedError('store');
+    return new ChangeEvents(changes, query, (scan) => reader.scan(scan));
   }
 
   /** Completes when everything acknowledged before is in tables. An abort ends the wait, not the flush. */
@@ -219,6 +318,19 @@ export class Store {
     });
   }
 
+  /**
+   * A named part of the store whose keys and values have types: by codecs, or for values by a schema of any library with
+   * Standard Schema. Costs nothing, and holds nothing; two of one name are two views of the same entries.
+   *
+   * Its keys lie where abstract-level's `sublevel(name)` has them, behind `!name!`. `['a', 'b']` is b within a.
+   *
+   * @param name - characters from `#` to `~`; none that begins with `_alluvium`
+   * @throws InvalidArgumentError
+   */
+  keyspace<Key, Value>(name: KeyspaceName, options: KeyspaceOptions<Key, Value>): Keyspace<Key, Value> {
+    return new Keyspace(this, (snapshot) => snapshot.isOf(this.#engine.reader), name, options);
+  }
+
   /** The store's figures at this moment. */
   stats(): StoreStats {
     return statsOf(this.#engine);
@@ -240,13 +352,19 @@ export class Store {
     return options?.durability ?? this.#engine.tree.options.durability;
   }
 
-  #submit(operations: readonly WriteOperation[], bytes: number, options: WriteOptions | undefined): Operation<Commit> {
+  #submit(batch: UncheckedBatch, options: WriteOptions | undefined): Operation<Commit> {
     checkSettings('options', options);
     const durability = this.#durability(options);
     checkDurability(durability);
+    const idempotency = checkIdempotency(options?.idempotencyKey, options?.windowMs);
     const signal = options?.signal;
+    const { operations, bytes, checks = [], checkBytes = 0 } = batch;
+    const isConditional = checks.length > 0 || idempotency !== undefined;
     return new Operation((sink) => {
-      const write = new Write(operations, bytes, durability, sink);
+      const conditions = isConditional
+        ? { checks, checkBytes, idempotency: idempotency === undefined ? undefined : new IdempotencyLines(idempotency) }
+        : undefined;
+      const write = new Write(operations, bytes, durability, sink, conditions);
       if (signal === undefined) this.#engine.submit(write);
       else this.#submitWithSignal(write, sink, signal);
       return () => write.cancel();

@@ -17,8 +17,38 @@ import { toError } from './to-error.ts';
 export interface PageSource<T> {
   /** The next values, in order; an empty page is the end. Synchronous if memory has them. */
   pull(): readonly T[] | Promise<readonly T[]>;
+  /**
+   * As {@link PageSource.pull}, for sources that may have nothing for a long time: `undefined`, and `wake` is called once
+   * when there may be something. It spares a promise for each of many subscribers.
+   */
+  pullOrWait?(wake: () => void): Waited<T>;
   /** Lets go of everything; a pull under way ends soon. Idempotent. */
   close(): void;
+}
+
+/** A page, now or later; or nothing yet. */
+export type Waited<T> = readonly T[] | Promise<readonly T[] | undefined> | undefined;
+
+/** A source that can be waited for without a promise. */
+export interface WaitingPageSource<T> extends PageSource<T> {
+  pullOrWait(wake: () => void): Waited<T>;
+}
+
+/** {@link PageSource.pull} by way of {@link PageSource.pullOrWait}: a promise where that would wait. */
+export function pullOrWaitAsPull<T>(source: WaitingPageSource<T>): readonly T[] | Promise<readonly T[]> {
+  let wake = (): void => undefined;
+  const first = source.pullOrWait(() => wake());
+  if (first instanceof Promise) return first.then((page) => page ?? pullOrWaitAsPull(source));
+  if (first !== undefined) return first;
+  return new Promise((resolve, reject) => {
+    wake = (): void => {
+      try {
+        resolve(pullOrWaitAsPull(source));
+      } catch (error) {
+        reject(toError(error));
+      }
+    };
+  });
 }
 
 export class Stream<T> extends Observable<T> implements AsyncIterable<T> {
@@ -36,6 +66,11 @@ export class Stream<T> extends Observable<T> implements AsyncIterable<T> {
 
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
     return new PageIterator(this.#open());
+  }
+
+  /** @internal A source of its values, for a stream made of them; each subscription and each iteration opens one, too. */
+  openSource(): PageSource<T> {
+    return this.#open();
   }
 
   /** The values in pages as they are read: for bulk work, where a promise per value would cost more than the value. */
@@ -61,7 +96,8 @@ function wrapPages<T>(source: PageSource<T>): PageSource<readonly T[]> {
 
 /** Delivers page after page. A loop, not recursion: pages that memory has come synchronously. */
 function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
-  const deliver = (page: readonly T[]): void => {
+  const deliver = (page: readonly T[] | undefined): void => {
+    if (page === undefined) return;
     for (const value of page) {
       if (subscriber.closed) return;
       subscriber.next(value);
@@ -81,7 +117,8 @@ function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
           systemClock.afterTurn(nextSlice);
           return;
         }
-        const page = source.pull();
+        const page = source.pullOrWait === undefined ? source.pull() : source.pullOrWait(nextSlice);
+        if (page === undefined) return;
         if (page instanceof Promise) {
           page.then(
             (values) => {

@@ -1,10 +1,15 @@
 /**
  * The life of a write, in one pipe:
  *
- *   store.set ──> groupCommit ──> paceByDebt ──> flushAtThreshold ──> walAppend ──> memtableInsert ──> publish ──> ack
- *                 the only queue  waits while    makes room: new log  gives the     then readers      the change
- *                 before the log  compaction     and new memtable     sequence      see it            streams
- *                                 is behind                           numbers
+ *   store.set ──> groupCommit ──> paceByDebt ──> flushAtThreshold ──> checkConditions ──┐
+ *                 the only queue  waits while    makes room: new log  looks up what       │
+ *                 before the log  compaction     and new memtable     conditions ask      │
+ *                                 is behind                           about               │
+ *             ┌───────────────────────────────────────────────────────────────────────────┘
+ *             └─> walAppend ──> memtableInsert ──> publish ──> ack
+ *                 judges the    then readers       the change
+ *                 conditions,   see it             streams
+ *                 gives the sequence numbers
  *
  * One group is under way at a time; while it syncs, the next one gathers. So acknowledgements, sequence numbers and
  * changes have one and the same order without any of the stages having to care, and one sync serves all who wait.
@@ -14,7 +19,7 @@
  */
 import { type Observable, type Subject, tap } from 'rxjs';
 import { InvalidArgumentError, ReadOnlyError } from '../errors.ts';
-import type { Durability } from '../model.ts';
+import { checkConditions } from '../operators/check-conditions.ts';
 import { flushAtThreshold } from '../operators/flush-at-threshold.ts';
 import { groupCommit } from '../operators/group-commit.ts';
 import { memtableInsert } from '../operators/memtable-insert.ts';
@@ -30,12 +35,14 @@ import type { Health } from './health.ts';
 import type { LogKeeper } from './log-keeper.ts';
 import type { Stall } from './stall.ts';
 import type { Write } from './write.ts';
+import { GroupConditions, isConditional } from './write-conditions.ts';
 
 /** A group that is in the log and in the memtable. Its bytes are valid only while it is being published. */
 export interface CommittedGroup {
   /** The batches as they are in the log: one between each two neighbours of `bounds`. */
   readonly encoded: EncodedGroup;
-  readonly durability: Durability;
+  /** Commit time of its changes: milliseconds since 1970. */
+  readonly timeMs: number;
 }
 
 export interface WritePipelineParts {
@@ -47,6 +54,8 @@ export interface WritePipelineParts {
   /** Where committed groups are published; synchronously, before their acknowledgements. */
   readonly committed$: Subject<CommittedGroup>;
   readonly counters: WriteCounters;
+  /** Told when a write has left an answer for its idempotency key, which has to be swept away some day. */
+  readonly onStoredAnswer: () => void;
   readonly clock: Clock;
 }
 
@@ -95,6 +104,7 @@ export function writePipeline(writes$: Observable<Write>, parts: WritePipelinePa
     tap((group) => take(group)),
     paceByDebt<Group>(stall),
     flushAtThreshold<Group>(stages, { fail }),
+    checkConditions<Group>(stages, { fail }),
     walAppend<Group>({ append: (group, done) => stages.append(group, done), fail }),
     memtableInsert<Group>({ insert: (_group, done) => stages.insert(done), fail }),
     tap(() => stages.publish()),
@@ -127,12 +137,23 @@ function take(group: Group): void {
   for (const write of group.writes) write.state = 'taken';
 }
 
+const NO_GROUP: EncodedGroup = {
+  bytes: new Uint8Array(0),
+  bounds: [0],
+  firstSequence: 0,
+  lastSequence: 0,
+  isSynced: false,
+  timeMs: 0,
+};
+
 /** The ports of the operators: what each stage does to log and memtable. */
 class WriteStages {
   readonly #parts: WritePipelineParts;
   readonly #buffer = new BatchBuffer();
   readonly #reader = new BatchReader();
-  #encoded: EncodedGroup = { bytes: new Uint8Array(0), bounds: [0], lastSequence: 0, isSynced: false };
+  #encoded: EncodedGroup = NO_GROUP;
+  /** Of the group under way, if any of its writes has some. */
+  #conditions: GroupConditions | undefined;
 
   constructor(parts: WritePipelineParts) {
     this.#parts = parts;
@@ -143,29 +164,39 @@ class WriteStages {
     if (group.writes.some((write) => write.isBarrier) && (health.isLogBroken || tree.active.entryCount > 0))
       return false;
     // A write may have become impossible while it waited: `append` refuses it, and it needs no room.
-    return health.isLogBroken || tree.active.hasRoomFor(operationCount(group), group.bytes);
+    return health.isLogBroken || tree.active.hasRoomFor(operationCount(group), encodedBytes(group));
   }
 
   rotate(group: Group, done: Done): void {
-    const capacityBytes = Memtable.capacityFor(operationCount(group), group.bytes);
+    const capacityBytes = Memtable.capacityFor(operationCount(group), encodedBytes(group));
     this.#parts.keeper.rotate(capacityBytes).then(() => done(undefined), done);
+  }
+
+  lookUp(group: Group, done: Done): void {
+    if (!isConditional(group.writes)) return done(undefined);
+    const conditions = new GroupConditions(group.writes, this.#parts);
+    this.#conditions = conditions;
+    const step = conditions.lookUp();
+    if (step === undefined) done(undefined);
+    else step.then(() => done(undefined), done);
   }
 
   append(group: Group, done: Done): void {
     const { log, health, stall, tree, counters, keeper } = this.#parts;
     const encoded = this.#encode(group);
-    if (encoded.bounds.length === 1) return done(undefined); // nothing but barriers
+    if (encoded.bounds.length === 1) return this.#appendNothing(done);
     if (encoded.lastSequence > Number.MAX_SAFE_INTEGER) {
       return done(new ReadOnlyError('its sequence numbers are used up. Export it into a new database.'));
     }
     const refusal = health.refusalOfWrite(stall.isFull ? 'compaction' : undefined);
     if (refusal instanceof ReadOnlyError) return done(refusal); // a closing store still serves what it has accepted
-    stall.admitted(group.bytes);
+    const encodedEnd = encoded.bounds.at(-1) as number; // a group may have writes that write nothing
+    stall.admitted(encodedEnd);
     // A number that was given out is never given out again, whatever becomes of the group.
     tree.versions.lastSequence = encoded.lastSequence;
     counters.groups += 1;
-    counters.writes += group.writes.length;
-    counters.userBytes += group.bytes;
+    counters.writes += encoded.bounds.length - 1;
+    counters.userBytes += encodedEnd;
     const failed = (error: unknown): void => {
       keeper.logFailed(error);
       done(error);
@@ -181,6 +212,21 @@ class WriteStages {
       return;
     }
     done(undefined); // outside of the try: what the next stages throw is no failure of the log
+  }
+
+  /** Barriers, and writes that commit nothing: whose answers must be as durable as they ask for. */
+  #appendNothing(done: Done): void {
+    const { log, health, keeper } = this.#parts;
+    if (!this.#encoded.isSynced || !log.isDirty) return done(undefined);
+    const refusal = health.refusalOfWrite();
+    if (refusal instanceof ReadOnlyError) return done(refusal);
+    log.sync().then(
+      () => done(undefined),
+      (error: unknown) => {
+        keeper.logFailed(error);
+        done(error);
+      },
+    );
   }
 
   insert(done: Done): void {
@@ -215,49 +261,89 @@ class WriteStages {
   }
 
   publish(): void {
-    const { committed$ } = this.#parts;
+    const { committed$, log } = this.#parts;
     if (!committed$.observed || this.#encoded.bounds.length === 1) return;
-    committed$.next({ encoded: this.#encoded, durability: this.#encoded.isSynced ? 'synced' : 'buffered' });
+    committed$.next({ encoded: this.#encoded, timeMs: log.commitTimeMs });
   }
 
   acknowledge(group: Group): void {
     const durability = this.#encoded.isSynced ? 'synced' : 'buffered';
-    for (const write of group.writes) write.acknowledge(durability);
+    const conditions = this.#takeConditions();
+    for (const write of group.writes) {
+      if (conditions === undefined) write.acknowledge(durability);
+      else conditions.answer(write, durability);
+    }
+    if (conditions?.hasStoredAnswer === true) this.#parts.onStoredAnswer();
     if (this.#parts.log.isDirty) this.#parts.keeper.syncSoon();
     group.release();
   }
 
   fail(group: Group, error: unknown): void {
-    for (const write of group.writes) write.fail(error);
+    const conditions = this.#takeConditions();
+    for (const write of group.writes) {
+      if (conditions === undefined) write.fail(error);
+      else conditions.fail(write, error);
+    }
     group.release();
   }
 
-  /** Every batch with its sequence numbers, one after the other in one buffer that serves group after group. */
+  /** Before the first answer: whoever gets it may write again at once. */
+  #takeConditions(): GroupConditions | undefined {
+    const conditions = this.#conditions;
+    this.#conditions = undefined;
+    return conditions;
+  }
+
+  /**
+   * Every batch with its sequence numbers, one after the other in one buffer that serves group after group. Without those
+   * whose conditions do not hold now that their turn has come.
+   */
   #encode(group: Group): EncodedGroup {
     const buffer = this.#buffer;
+    const conditions = this.#conditions;
     buffer.reset();
     const bounds: number[] = [0];
     let sequence = this.#parts.tree.versions.lastSequence;
+    const firstOfGroup = sequence + 1;
     let isSynced = false;
     for (const write of group.writes) {
       if (write.isBarrier) continue;
+      if (conditions !== undefined && !conditions.admits(write, sequence)) continue;
       const start = buffer.append(sequence + 1, write.operations);
-      if (buffer.length - start !== write.bytes) {
+      if (buffer.length - start !== write.encodedBytes) {
         // Its bytes were changed under us (a transferred or resized buffer): room was made for others than these.
         buffer.truncate(start);
-        write.fail(
-          new InvalidArgumentError('key or value', 'left as it is until the write completes', write.operations),
-        );
+        const changed = 'left as it is until the write completes';
+        const error = new InvalidArgumentError('key or value', changed, write.operations);
+        if (conditions === undefined) write.fail(error);
+        else conditions.refuse(write, error);
         continue;
       }
       bounds.push(buffer.length);
+      const firstSequence = sequence + 1;
       sequence += write.operations.length;
       write.sequence = sequence;
+      conditions?.written(write, firstSequence);
       if (write.durability === 'synced') isSynced = true;
     }
-    this.#encoded = { bytes: buffer.bytes, bounds, lastSequence: sequence, isSynced };
+    if (conditions?.isSyncWanted === true) isSynced = true;
+    const timeMs = this.#parts.clock.date().getTime();
+    this.#encoded = {
+      bytes: buffer.bytes,
+      bounds,
+      firstSequence: firstOfGroup,
+      lastSequence: sequence,
+      isSynced,
+      timeMs,
+    };
     return this.#encoded;
   }
+}
+
+function encodedBytes(group: Group): number {
+  let bytes = 0;
+  for (const write of group.writes) bytes += write.encodedBytes;
+  return bytes;
 }
 
 function operationCount(group: Group): number {

@@ -40,6 +40,11 @@ export class LogWriter {
     return this.#bytesWritten;
   }
 
+  /** Place in the file after what is staged. */
+  get stagedEnd(): number {
+    return this.#records.offset;
+  }
+
   /** Whether bytes were written that no sync has covered. */
   get isDirty(): boolean {
     return this.#bytesWritten > this.#bytesSynced;

@@ -18,6 +18,7 @@ import { EngineError } from '../../errors.ts';
 import { BATCH_HEADER_BYTES } from '../codec/write-batch.ts';
 import { logName, pathOf } from '../file-names.ts';
 import type { FileSystem } from '../file-system/file-system.ts';
+import type { LiveSegment } from '../history/segment.ts';
 import type { Step } from '../read/internal-iterator.ts';
 import { encodeDurabilityMark, LogWriter } from './log-writer.ts';
 import { HEADER_BYTES } from './record-format.ts';
@@ -29,18 +30,36 @@ export const EMPTY_LOG_BYTES_MAX: number = HEADER_BYTES + BATCH_HEADER_BYTES;
 export interface EncodedGroup {
   readonly bytes: Uint8Array;
   readonly bounds: readonly number[];
-  /** Sequence number of the last operation. */
+  /** Sequence number of the first operation, and of the last. */
+  readonly firstSequence: number;
   readonly lastSequence: number;
   readonly isSynced: boolean;
+  /** Now: milliseconds since 1970. */
+  readonly timeMs: number;
+}
+
+/** Where logs go when recovery needs them no more, and what they need before: `history/log-archive.ts`. */
+export interface LogArchivePort {
+  readonly newestTimeMs: number;
+  create(fileNumber: number): Promise<LiveSegment>;
+  rewrite(segment: LiveSegment): Promise<void>;
+  release(segment: LiveSegment): Promise<void>;
+}
+
+/** A log, and what of it counts. */
+interface LiveLog {
+  readonly writer: LogWriter;
+  readonly segment: LiveSegment;
 }
 
 export class WriteAheadLog {
   readonly #fileSystem: FileSystem;
   readonly #directory: string;
   readonly #allocateFileNumber: () => number;
-  readonly #retired: LogWriter[] = [];
-  #active: LogWriter;
-  #next: LogWriter | undefined;
+  readonly #archive: LogArchivePort;
+  readonly #retired: LiveLog[] = [];
+  #active: LiveLog;
+  #next: LiveLog | undefined;
   #preparing: Promise<void> | undefined;
   #failure: EngineError | undefined;
   /** Everything up to here is durable: in synced logs or in tables. */
@@ -53,20 +72,27 @@ export class WriteAheadLog {
   #syncsRunning = 0;
   /** Logs with a lower number may go. */
   #obsoleteBelow = 0;
+  /** Commit time of the newest group: never goes back. */
+  #commitTimeMs: number;
   bytesWritten = 0;
   syncs = 0;
+  /** Told whenever more has become durable. */
+  onDurable: (() => void) | undefined;
 
   private constructor(
     fileSystem: FileSystem,
     directory: string,
     allocateFileNumber: () => number,
-    active: LogWriter,
+    archive: LogArchivePort,
+    active: LiveLog,
     durableSequence: number,
   ) {
     this.#fileSystem = fileSystem;
     this.#directory = directory;
     this.#allocateFileNumber = allocateFileNumber;
+    this.#archive = archive;
     this.#active = active;
+    this.#commitTimeMs = archive.newestTimeMs;
     this.#durableSequence = durableSequence;
     this.#appendedSequence = durableSequence;
     this.#markedSequence = 0;
@@ -81,13 +107,19 @@ export class WriteAheadLog {
     directory: string,
     allocateFileNumber: () => number,
     durableSequence: number,
+    archive: LogArchivePort,
   ): Promise<WriteAheadLog> {
-    const active = await createLog(fileSystem, directory, allocateFileNumber, 0);
-    return new WriteAheadLog(fileSystem, directory, allocateFileNumber, active, durableSequence);
+    const active = await createLog(fileSystem, directory, allocateFileNumber, 0, archive);
+    return new WriteAheadLog(fileSystem, directory, allocateFileNumber, archive, active, durableSequence);
   }
 
   get activeNumber(): number {
-    return this.#active.fileNumber;
+    return this.#active.writer.fileNumber;
+  }
+
+  /** Commit time of what was appended last: milliseconds since 1970, at most 10 ms early. */
+  get commitTimeMs(): number {
+    return this.#commitTimeMs;
   }
 
   get durableSequence(): number {
@@ -112,7 +144,7 @@ export class WriteAheadLog {
   prepareNext(): Promise<void> {
     if (this.#next !== undefined) return Promise.resolve();
     const marked = this.#durableSequence;
-    this.#preparing ??= createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber, marked)
+    this.#preparing ??= this.#createLog(marked)
       .then((log) => {
         this.#next = log;
         this.#nextMarkedSequence = marked;
@@ -123,6 +155,10 @@ export class WriteAheadLog {
     return this.#preparing;
   }
 
+  #createLog(durableSequence: number): Promise<LiveLog> {
+    return createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber, durableSequence, this.#archive);
+  }
+
   /** Switches to the prepared file, at once. @returns its number: older logs are for the memtables before it */
   rotate(): number {
     const next = this.#next;
@@ -131,7 +167,7 @@ export class WriteAheadLog {
     this.#retired.push(this.#active);
     this.#active = next;
     this.#markedSequence = this.#nextMarkedSequence;
-    return next.fileNumber;
+    return next.writer.fileNumber;
   }
 
   /**
@@ -141,7 +177,8 @@ export class WriteAheadLog {
    */
   append(group: EncodedGroup): Step {
     if (this.#failure !== undefined) throw this.#failure;
-    const active = this.#active;
+    const active = this.#active.writer;
+    const before = active.bytesWritten;
     try {
       if (this.#durableSequence > this.#markedSequence) {
         const mark = encodeDurabilityMark(this.#durableSequence + 1);
@@ -152,10 +189,10 @@ export class WriteAheadLog {
       for (let index = 1; index < bounds.length; index += 1) {
         active.stage(bytes, bounds[index - 1] as number, bounds[index] as number);
       }
-      const before = active.bytesWritten;
       const written = active.flushStaged();
       if (written === undefined && !group.isSynced) {
-        this.#appended(group, active.bytesWritten - before);
+        this.#appended(group, before);
+        this.#count(group, before);
         return undefined;
       }
       return this.#finishAppend(group, written, before);
@@ -170,13 +207,21 @@ export class WriteAheadLog {
     } catch (error) {
       throw this.#break(error);
     }
-    this.#appended(group, this.#active.bytesWritten - bytesBefore);
+    this.#appended(group, bytesBefore);
     if (group.isSynced) await this.sync();
+    this.#count(group, bytesBefore);
   }
 
-  #appended(group: EncodedGroup, bytes: number): void {
+  #appended(group: EncodedGroup, bytesBefore: number): void {
     this.#appendedSequence = group.lastSequence;
-    this.bytesWritten += bytes;
+    this.bytesWritten += this.#active.writer.bytesWritten - bytesBefore;
+  }
+
+  /** From here on the group is history: what fails before does not count. */
+  #count({ firstSequence, lastSequence, timeMs }: EncodedGroup, offset: number): void {
+    const { writer, segment } = this.#active;
+    const now = Math.max(timeMs, this.#commitTimeMs);
+    this.#commitTimeMs = segment.count(firstSequence, lastSequence, offset, writer.bytesWritten, now);
   }
 
   /** Makes everything appended before this call durable. */
@@ -184,10 +229,10 @@ export class WriteAheadLog {
     if (this.#failure !== undefined) throw this.#failure;
     const upTo = this.#appendedSequence;
     // The list as it is now: a rotation while we wait must not slip a dirty log past us.
-    const dirty = [...this.#retired, this.#active].filter((log) => log.isDirty);
+    const dirty = [...this.#retired, this.#active].filter(({ writer }) => writer.isDirty);
     this.#syncsRunning += 1;
     try {
-      for (const log of dirty) await log.sync();
+      for (const { writer } of dirty) await writer.sync();
     } catch (error) {
       throw this.#break(error);
     } finally {
@@ -200,7 +245,18 @@ export class WriteAheadLog {
 
   /** What a flush has made durable in a table need not be synced here. */
   noteDurable(sequence: number): void {
-    this.#durableSequence = Math.max(this.#durableSequence, sequence);
+    if (sequence <= this.#durableSequence) return;
+    this.#durableSequence = sequence;
+    this.onDurable?.();
+  }
+
+  /**
+   * Before the MANIFEST lets go of the logs below `fileNumber`: makes them fit to be history, which nothing else has. One
+   * that failed is written again, with what counts.
+   */
+  async seal(fileNumber: number): Promise<void> {
+    const full = this.#retired.filter(({ writer }) => writer.fileNumber < fileNumber);
+    for (const { writer, segment } of full) await writer.sync().catch(() => this.#archive.rewrite(segment));
   }
 
   /** Closes and removes the logs whose memtables are in tables now; not in the middle of a sync of theirs. */
@@ -211,10 +267,10 @@ export class WriteAheadLog {
 
   /** Asks before each of them: a sync that begins meanwhile has the others in its list, and removes them at its end. */
   async #removeObsolete(): Promise<void> {
-    while (this.#syncsRunning === 0 && (this.#retired[0]?.fileNumber ?? Infinity) < this.#obsoleteBelow) {
-      const log = this.#retired.shift() as LogWriter;
-      await log.close().catch(() => undefined); // its content is durable elsewhere
-      await this.#fileSystem.remove(pathOf(this.#directory, logName(log.fileNumber))).catch(() => undefined);
+    while (this.#syncsRunning === 0 && (this.#retired[0]?.writer.fileNumber ?? Infinity) < this.#obsoleteBelow) {
+      const { writer, segment } = this.#retired.shift() as LiveLog;
+      await writer.close().catch(() => undefined); // its content is durable elsewhere
+      await this.#archive.release(segment);
     }
   }
 
@@ -227,30 +283,30 @@ export class WriteAheadLog {
   async replace(): Promise<number> {
     await this.#preparing?.catch(() => undefined); // its own caller hears of it
     const marked = this.#durableSequence;
-    const fresh = await createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber, marked);
+    const fresh = await this.#createLog(marked);
     this.#retired.push(this.#active);
     // A file that was prepared before has a lower number than the fresh one. Used after it, it would be taken for older:
     // recovery would leave it out, or take its writes for damage.
-    if (this.#next !== undefined && this.#next.fileNumber < fresh.fileNumber) {
+    if (this.#next !== undefined && this.#next.writer.fileNumber < fresh.writer.fileNumber) {
       this.#retired.push(this.#next);
       this.#next = undefined;
     }
     this.#active = fresh;
     this.#markedSequence = marked;
-    return fresh.fileNumber;
+    return fresh.writer.fileNumber;
   }
 
   /** After {@link replace}, when every memtable before it is in a durable table. */
   mend(durableSequence: number): void {
     this.#failure = undefined;
-    this.#durableSequence = Math.max(this.#durableSequence, durableSequence);
+    this.noteDurable(durableSequence);
     this.#appendedSequence = Math.max(this.#appendedSequence, durableSequence);
   }
 
   async close(): Promise<void> {
     await this.#preparing?.catch(() => undefined);
     const logs = [...this.#retired, this.#active, this.#next].filter((log) => log !== undefined);
-    const closed = await Promise.allSettled(logs.map((log) => log.close()));
+    const closed = await Promise.allSettled(logs.flatMap(({ writer, segment }) => [writer.close(), segment.closeIndex()]));
     for (const one of closed) if (one.status === 'rejected') throw one.reason;
   }
 
@@ -270,7 +326,8 @@ async function createLog(
   directory: string,
   allocateFileNumber: () => number,
   durableSequence: number,
-): Promise<LogWriter> {
+  archive: LogArchivePort,
+): Promise<LiveLog> {
   const fileNumber = allocateFileNumber();
   const file = await fileSystem.create(pathOf(directory, logName(fileNumber)));
   const log = new LogWriter(file, fileNumber);
@@ -280,9 +337,9 @@ async function createLog(
     await log.flushStaged();
     await log.sync();
     await fileSystem.syncDirectory(directory);
+    return { writer: log, segment: await archive.create(fileNumber) };
   } catch (error) {
     await log.close().catch(() => undefined); // the first error says more
     throw error;
   }
-  return log;
 }

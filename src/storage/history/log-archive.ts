@@ -1,0 +1,323 @@
+/**
+ * History: the logs that are kept, in the order of the changes in them.
+ *
+ *      sealed   sealed   sealed | live  live  live
+ *      ^ start                  | (retired, active, prepared)
+ *
+ * A log gets its second name here, by a hard link, before it is used; so what is written to it is history without another
+ * write, and LevelDB, which removes the first name after its flush, leaves the second one alone. Where there are no hard
+ * links, a log moves here when LevelDB's format needs it no more.
+ *
+ * What is sealed is synced, and every record in it counts: `recover-history.ts` and {@link LogArchive.rewrite} see to it.
+ */
+import { CorruptionError, HistoryGoneError, IoError } from '../../errors.ts';
+import { BatchReader } from '../codec/write-batch.ts';
+import { logName, pathOf } from '../file-names.ts';
+import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
+import { RecordReader } from '../wal/record-reader.ts';
+import { indexName, segmentName } from './history-names.ts';
+import { type EpochEnd, type HistoryLoss, type SegmentInfo, writeHistoryState } from './history-state.ts';
+import { SegmentIndexReader, SegmentIndexWriter } from './segment-index.ts';
+import { SegmentWriter } from './segment-writer.ts';
+import { LiveSegment, type Segment } from './segment.ts';
+
+/** What a file system answers that makes no hard links, or not between these two. */
+const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK', 'EINVAL']);
+/** Segments sealed or dropped before the state is written again: what the next open may have to read at most. */
+const SEGMENTS_PER_STATE = 64;
+
+/** What may be kept. */
+export interface RetentionLimits {
+  /** Bytes of sealed segments beyond which the oldest go that no consumer needs. */
+  readonly bytesMax: number;
+  /** What was committed before this time goes, if no consumer needs it: milliseconds since 1970. */
+  readonly timeMin: number;
+  /** Bytes beyond which the oldest go, whoever needs them. */
+  readonly hardBytesMax: number;
+  /** The first sequence number that a consumer has not settled; `Infinity`: there is none. */
+  readonly neededFrom: number;
+}
+
+/** What is known of history when it is opened. */
+export interface ArchiveParts {
+  readonly fileSystem: FileSystem;
+  readonly directory: string;
+  /** `archive/<id>` in the directory. */
+  readonly path: string;
+  readonly databaseId: string;
+  readonly epoch: number;
+  readonly epochEnds: readonly EpochEnd[];
+  readonly start: number;
+  readonly segments: readonly SegmentInfo[];
+}
+
+export class LogArchive {
+  readonly #fileSystem: FileSystem;
+  readonly #directory: string;
+  readonly #path: string;
+  readonly databaseId: string;
+  readonly epoch: number;
+  readonly #epochEnds: EpochEnd[];
+  readonly #sealed: Segment[];
+  readonly #live: LiveSegment[] = [];
+  #start: number;
+  #sealedBytes: number;
+  #sinceState = 0;
+  /** Told when changes are lost that should have been kept. */
+  onLoss: ((loss: HistoryLoss, cause: CorruptionError) => void) | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(parts: ArchiveParts) {
+    this.#fileSystem = parts.fileSystem;
+    this.#directory = parts.directory;
+    this.#path = parts.path;
+    this.databaseId = parts.databaseId;
+    this.epoch = parts.epoch;
+    this.#epochEnds = [...parts.epochEnds];
+    this.#sealed = parts.segments.map((segment) => ({ ...segment, isLinked: true }));
+    this.#start = parts.start;
+    this.#sealedBytes = this.#sealed.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  /** History is complete from this sequence number on. */
+  get start(): number {
+    return this.#start;
+  }
+
+  /** Bytes of the segments whose logs are in tables. */
+  get sealedBytes(): number {
+    return this.#sealedBytes;
+  }
+
+  /** Commit time of the newest change in what is sealed; 0: there is none. */
+  get newestTimeMs(): number {
+    return this.#sealed.at(-1)?.lastTimeMs ?? 0;
+  }
+
+  /** Commit time of the oldest change there is, if there is one. */
+  get oldestTimeMs(): number | undefined {
+    return this.#all().find((segment) => segment.lastSequence > 0)?.firstTimeMs;
+  }
+
+  /** The last sequence number of an earlier epoch that survived it; `undefined` when that epoch is not known any more. */
+  epochEnd(epoch: number): number | undefined {
+    return this.#epochEnds.find((end) => end.epoch === epoch)?.lastSequence;
+  }
+
+  /** Numbers between the end of one epoch and the first change of the next were burnt, and are nobody's. */
+  get epochEnds(): readonly EpochEnd[] {
+    return this.#epochEnds;
+  }
+
+  /** A log was created: gives it its second name, durably, and an index. */
+  async create(fileNumber: number): Promise<LiveSegment> {
+    const isLinked = await this.#link(fileNumber);
+    const index = await this.#fileSystem.create(pathOf(this.#path, indexName(fileNumber)));
+    try {
+      await this.#fileSystem.syncDirectory(this.#path);
+    } catch (error) {
+      await index.close().catch(() => undefined); // the first error says more
+      throw error;
+    }
+    const segment = new LiveSegment(fileNumber, isLinked, new SegmentIndexWriter(index));
+    this.#live.push(segment);
+    return segment;
+  }
+
+  async #link(fileNumber: number): Promise<boolean> {
+    try {
+      await this.#fileSystem.link(
+        pathOf(this.#directory, logName(fileNumber)),
+        pathOf(this.#path, segmentName(fileNumber)),
+      );
+      return true;
+    } catch (error) {
+      if (error instanceof IoError && NO_LINKS.has(error.systemCode)) return false;
+      throw error;
+    }
+  }
+
+  /**
+   * The log is of no use to recovery any more: its first name goes. It was sealed before: synced, or rewritten. What was
+   * never written to goes altogether.
+   */
+  async release(segment: LiveSegment): Promise<void> {
+    await segment.closeIndex();
+    const name = pathOf(this.#directory, logName(segment.fileNumber));
+    this.#live.splice(this.#live.indexOf(segment), 1);
+    if (segment.isEmpty || segment.lastSequence < this.#start) {
+      await this.#fileSystem.remove(name).catch(() => undefined); // the next open does it
+      await this.#remove(segment);
+      return;
+    }
+    if (segment.isLinked) {
+      await this.#fileSystem.remove(name).catch(() => undefined);
+    } else {
+      await this.#fileSystem.rename(name, pathOf(this.#path, segmentName(segment.fileNumber)));
+      segment.isLinked = true;
+    }
+    this.#sealed.push(segment);
+    this.#sealedBytes += segment.bytes;
+    this.#sinceState += 1;
+  }
+
+  /**
+   * A write or sync of the log has failed: writes again what counts of it, so that what does not count is gone, and what
+   * does is on the disk.
+   *
+   * @throws IoError or NoSpaceError
+   */
+  async rewrite(segment: LiveSegment): Promise<void> {
+    if (segment.isEmpty || segment.isRewritten) return;
+    try {
+      await this.#writeAgain(segment);
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      this.#lose(segment, error);
+    }
+  }
+
+  async #writeAgain(segment: LiveSegment): Promise<void> {
+    const writer = await SegmentWriter.begin(this.#fileSystem, this.#path, segment.fileNumber);
+    const log = await this.openSegment(segment);
+    const index = await this.openIndex(segment);
+    try {
+      const name = logName(segment.fileNumber);
+      const records = new RecordReader(log, name);
+      const batch = new BatchReader();
+      for (let last = 0; last < segment.lastSequence;) {
+        const outcome = await records.next();
+        if (outcome.type !== 'record') throw new CorruptionError(name, outcome.offset, 'what was written is not there');
+        batch.reset(outcome.bytes, 0, outcome.bytes.length);
+        if (batch.count === 0) continue;
+        const sequence = batch.sequence + 1;
+        last = sequence + batch.count - 1;
+        const tick = await index?.inForceAt(sequence);
+        const timeMs = tick?.timeMs ?? segment.firstTimeMs;
+        await writer.add(outcome.bytes, 0, outcome.bytes.length, sequence, batch.count, timeMs);
+      }
+      await segment.closeIndex();
+      await writer.finish();
+      await this.#fileSystem.syncDirectory(this.#path);
+      segment.rewritten(writer.segment.bytes);
+    } catch (error) {
+      await writer.abandon();
+      throw error;
+    } finally {
+      await log.close();
+      await index?.close();
+    }
+  }
+
+  /** What cannot be read back of a failed log is lost to history, which begins anew behind it. */
+  #lose({ firstSequence, lastSequence }: Segment, cause: CorruptionError): void {
+    this.#start = lastSequence + 1;
+    this.onLoss?.({ firstSequence, lastSequence, reason: 'damage' }, cause);
+  }
+
+  /** The first segment that holds `sequence` or something behind it; `undefined`: nothing was counted behind it. */
+  segmentAt(sequence: number): Segment | undefined {
+    let low = 0;
+    let high = this.#sealed.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#sealed[middle] as Segment).lastSequence < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return this.#sealed[low] ?? this.#live.find((segment) => segment.lastSequence >= sequence);
+  }
+
+  /** The first segment with a change at or behind the time. */
+  segmentAtTime(timeMs: number): Segment | undefined {
+    return this.#all().find((segment) => segment.lastSequence > 0 && segment.lastTimeMs >= timeMs);
+  }
+
+  /** @throws HistoryGoneError when it has been removed */
+  async openSegment(segment: Segment): Promise<ReadableFile> {
+    const archived = pathOf(this.#path, segmentName(segment.fileNumber));
+    if (!segment.isLinked) {
+      const file = await this.#openIfThere(pathOf(this.#directory, logName(segment.fileNumber)));
+      if (file !== undefined) return file; // else it has just been sealed, and moved
+    }
+    const file = await this.#openIfThere(archived);
+    if (file !== undefined) return file;
+    throw new HistoryGoneError(segment.firstSequence, Math.max(this.#start, segment.lastSequence + 1));
+  }
+
+  async openIndex(segment: Segment): Promise<SegmentIndexReader | undefined> {
+    const name = indexName(segment.fileNumber);
+    const file = await this.#openIfThere(pathOf(this.#path, name));
+    return file === undefined ? undefined : new SegmentIndexReader(file, name);
+  }
+
+  async #openIfThere(path: string): Promise<ReadableFile | undefined> {
+    try {
+      return await this.#fileSystem.openForRead(path);
+    } catch (error) {
+      if (error instanceof IoError && error.systemCode === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Removes the oldest sealed segments, as the limits say.
+   *
+   * @returns how many went; the last sequence number that is gone is below {@link start}
+   */
+  async prune(limits: RetentionLimits): Promise<number> {
+    let removed = 0;
+    for (let oldest = this.#sealed[0]; oldest !== undefined; oldest = this.#sealed[0]) {
+      const isUnneeded = oldest.lastSequence < limits.neededFrom;
+      const isOver = this.#sealedBytes > limits.bytesMax || oldest.lastTimeMs < limits.timeMin;
+      if (!(isUnneeded && isOver) && this.#sealedBytes <= limits.hardBytesMax) break;
+      this.#sealed.shift();
+      this.#sealedBytes -= oldest.bytes;
+      this.#start = Math.max(this.#start, oldest.lastSequence + 1);
+      this.#sinceState += 1;
+      removed += 1;
+      await this.#remove(oldest);
+    }
+    return removed;
+  }
+
+  async #remove({ fileNumber }: Segment): Promise<void> {
+    for (const name of [segmentName(fileNumber), indexName(fileNumber)]) {
+      await this.#fileSystem.remove(pathOf(this.#path, name)).catch(() => undefined); // the next open does it
+    }
+  }
+
+  /** Writes the state down, if enough has changed since the last time. */
+  persistSometimes(end: number): Promise<void> {
+    return this.#sinceState < SEGMENTS_PER_STATE ? Promise.resolve() : this.persist(end, false);
+  }
+
+  /** @param end - the last sequence number that was given out or burnt */
+  persist(end: number, isClean: boolean): Promise<void> {
+    this.#sinceState = 0;
+    const { epoch, start } = this;
+    const epochEnds = [...this.#epochEnds];
+    const segments = this.#sealed.map(
+      ({ fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs }): SegmentInfo => ({
+        fileNumber,
+        firstSequence,
+        lastSequence,
+        bytes,
+        firstTimeMs,
+        lastTimeMs,
+      }),
+    );
+    const state = { epoch, epochEnds, start, end, isClean, segments };
+    const written = this.#writing.then(() => writeHistoryState(this.#fileSystem, this.#path, state));
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
+  /** Waits for what is being written. The log closes what is live. */
+  async close(): Promise<void> {
+    await this.#writing;
+  }
+
+  #all(): Segment[] {
+    return [...this.#sealed, ...this.#live];
+  }
+}

@@ -1,0 +1,102 @@
+/** From batches, as they are in the log, to changes as subscribers get them: our own bookkeeping is left out. */
+import type { Change, SequenceNumber } from '../model.ts';
+import { compareBytes } from '../storage/codec/compare.ts';
+import { BatchReader } from '../storage/codec/write-batch.ts';
+import { copyOut } from '../storage/read/copy-out.ts';
+import { KIND_DELETE } from '../storage/read/internal-iterator.ts';
+import { isReserved } from '../storage/reserved.ts';
+import type { ByteRange } from './interest-index.ts';
+
+/** One batch, `bytes[start, end)`. */
+export interface EncodedBatch {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  readonly timeMs: number;
+  /** Whether it is what was committed together. */
+  readonly hasBoundaries: boolean;
+}
+
+export class ChangeDecoder {
+  readonly #cursorPrefix: `al1.${string}`;
+  readonly #reader = new BatchReader();
+
+  /** @param cursorPrefix - of the present epoch: sequence numbers go up over all epochs */
+  constructor(cursorPrefix: `al1.${string}`) {
+    this.#cursorPrefix = cursorPrefix;
+  }
+
+  /**
+   * Adds the batch's changes that are in the range, from sequence number `from` on.
+   *
+   * @returns bytes of their keys and values
+   */
+  decode(batch: EncodedBatch, range: ByteRange, from: SequenceNumber, into: Change[]): number {
+    const { bytes, start, end } = batch;
+    const reader = this.#reader;
+    reader.reset(bytes, start, end);
+    const batchSize = batch.hasBoundaries ? visibleOperations(reader, bytes) : 0;
+    if (batch.hasBoundaries) reader.reset(bytes, start, end);
+    const isWhole = range.lower === undefined && range.upper === undefined;
+    let taken = 0;
+    for (let batchIndex = 0; reader.next(); batchIndex += 1) {
+      const { keyStart, keyEnd } = reader;
+      if (isReserved(bytes, keyStart, keyEnd)) {
+        batchIndex -= 1;
+        continue;
+      }
+      if (reader.sequence < from || !(isWhole || isInRange(bytes, keyStart, keyEnd, range))) continue;
+      into.push(this.#change(batch, batchIndex, batchSize));
+      taken += reader.valueEnd - keyStart;
+    }
+    return taken;
+  }
+
+  /**
+   * Gives each change of the batch to those who are interested in it, and makes it only if anybody is.
+   *
+   * @param visit - called with the key, before the change is made; gives what takes it
+   */
+  route(batch: EncodedBatch, find: (bytes: Uint8Array, start: number, end: number) => boolean, take: (change: Change) => void): void {
+    const { bytes, start, end } = batch;
+    const reader = this.#reader;
+    reader.reset(bytes, start, end);
+    const batchSize = visibleOperations(reader, bytes);
+    reader.reset(bytes, start, end);
+    for (let batchIndex = 0; reader.next(); batchIndex += 1) {
+      const { keyStart, keyEnd } = reader;
+      if (isReserved(bytes, keyStart, keyEnd)) batchIndex -= 1;
+      else if (find(bytes, keyStart, keyEnd)) take(this.#change(batch, batchIndex, batchSize));
+    }
+  }
+
+  /** The operation that the reader is at. */
+  #change({ bytes, timeMs }: EncodedBatch, batchIndex: number, batchSize: number): Change {
+    const { sequence, kind, keyStart, keyEnd } = this.#reader;
+    const key = copyOut(bytes, keyStart, keyEnd);
+    const cursor = `${this.#cursorPrefix}${sequence}` as const;
+    if (kind === KIND_DELETE) return { type: 'delete', key, sequence, batchIndex, batchSize, timeMs, cursor };
+    const value = copyOut(bytes, this.#reader.valueStart, this.#reader.valueEnd);
+    return { type: 'set', key, value, sequence, batchIndex, batchSize, timeMs, cursor };
+  }
+}
+
+/** Operations of a batch that are the user's. */
+function visibleOperations(reader: BatchReader, bytes: Uint8Array): number {
+  if (reader.count === 1) return 1;
+  let count = 0;
+  while (reader.next()) if (!isReserved(bytes, reader.keyStart, reader.keyEnd)) count += 1;
+  return count;
+}
+
+export function isInRange(bytes: Uint8Array, start: number, end: number, { lower, upper }: ByteRange): boolean {
+  if (lower !== undefined) {
+    const order = compareBytes(bytes, start, end, lower.key, 0, lower.key.length);
+    if (order < 0 || (order === 0 && !lower.isInclusive)) return false;
+  }
+  if (upper !== undefined) {
+    const order = compareBytes(bytes, start, end, upper.key, 0, upper.key.length);
+    if (order > 0 || (order === 0 && !upper.isInclusive)) return false;
+  }
+  return true;
+}

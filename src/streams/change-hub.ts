@@ -1,0 +1,228 @@
+/**
+ * Between the write pipeline and everybody who listens: each committed group goes to those who are interested in it.
+ *
+ *                        ┌─ index of ranges ─> subscriber's hand-over ─> pulled by its reader
+ *   committed group ─────┤
+ *                        └─ those who want everything
+ *
+ * A change is made out of the pipeline's bytes once, however many want it, and only if anybody does. A commit costs by the
+ * number of those who are interested (`interest-index.ts`). Nobody's code runs inside of the publication: whoever has
+ * something to read is woken in one microtask for all of them.
+ */
+import { HandOver, type HandOverPolicy, type HandOverPort, type LiveGroup } from '../operators/hand-over.ts';
+import type { Change, Cursor, Durability, SequenceNumber } from '../model.ts';
+import { HistoryReader } from '../storage/history/history-reader.ts';
+import type { LogArchive } from '../storage/history/log-archive.ts';
+import type { Tree } from '../storage/tree.ts';
+import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
+import { ChangeDecoder } from './change-decoder.ts';
+import type { Clock } from './clock.ts';
+import { cursorPrefix } from './cursor.ts';
+import { type ByteRange, InterestIndex } from './interest-index.ts';
+import type { CommittedGroup } from './write-stream.ts';
+
+/** Changes that were dropped, by the policy of their subscriber: `count` of them, the last at `sequence`. */
+export interface SkippedChanges {
+  readonly type: 'skipped';
+  readonly count: number;
+  readonly sequence: SequenceNumber;
+  readonly cursor: Cursor;
+}
+
+export interface ListenOptions {
+  readonly range: ByteRange;
+  /** Behind which sequence number to begin. */
+  readonly position: SequenceNumber;
+  readonly durability: Durability;
+  readonly onOverflow: HandOverPolicy;
+  readonly bufferChangesMax: number;
+  readonly bufferBytesMax: number;
+}
+
+export type ChangeHandOver = HandOver<Change | SkippedChanges>;
+
+interface Subscriber {
+  readonly handOver: ChangeHandOver;
+  /** Of the group that is being published. */
+  pending: Change[];
+  pendingBytes: number;
+}
+
+/** A page of history: this many changes, or this many bytes of them. */
+const PAGE_CHANGES = 1024;
+const PAGE_BYTES = 256 * 1024;
+
+export interface ChangeHubParts {
+  readonly tree: Tree;
+  /** `undefined` when opened for reading only: nothing is published then, and nothing can be replayed. */
+  readonly log: WriteAheadLog | undefined;
+  readonly archive: LogArchive | undefined;
+  readonly clock: Clock;
+}
+
+export class ChangeHub {
+  readonly #parts: ChangeHubParts;
+  readonly #cursorPrefix: `al1.${string}`;
+  readonly #decoder: ChangeDecoder;
+  readonly #index = new InterestIndex<Subscriber>();
+  readonly #open = new Set<ChangeHandOver>();
+  #interested: Subscriber[] = [];
+  readonly #touched = new Set<Subscriber>();
+  #soon: (() => void)[] = [];
+  #untilDurable: { readonly sequence: SequenceNumber; readonly resolve: () => void }[] = [];
+  #isComplete = false;
+
+  constructor(parts: ChangeHubParts) {
+    this.#parts = parts;
+    const { archive } = parts;
+    this.#cursorPrefix = cursorPrefix(archive?.databaseId ?? '0'.repeat(32), archive?.epoch ?? 1);
+    this.#decoder = new ChangeDecoder(this.#cursorPrefix);
+  }
+
+  get archive(): LogArchive | undefined {
+    return this.#parts.archive;
+  }
+
+  /** How many are listening or reading history. */
+  get subscribers(): number {
+    return this.#open.size;
+  }
+
+  /** The last sequence number that readers see. */
+  get visibleSequence(): SequenceNumber {
+    return this.#parts.tree.visibleSequence;
+  }
+
+  /** The last sequence number that readers see and that survives a power cut. */
+  get durableSequence(): SequenceNumber {
+    const { tree, log } = this.#parts;
+    return log === undefined ? tree.visibleSequence : Math.min(tree.visibleSequence, log.durableSequence);
+  }
+
+  cursorAt(sequence: SequenceNumber): Cursor {
+    return `${this.#cursorPrefix}${sequence}`;
+  }
+
+  /** Takes a group that has just become visible, before its acknowledgements. */
+  publish({ encoded, timeMs }: CommittedGroup): void {
+    const index = this.#index;
+    if (index.size === 0) return;
+    const { bytes, bounds, firstSequence: first, lastSequence: last } = encoded;
+    const all: Change[] = [];
+    for (let batch = 1; batch < bounds.length; batch += 1) {
+      const start = bounds[batch - 1] as number;
+      const end = bounds[batch] as number;
+      this.#decoder.route({ bytes, start, end, timeMs, hasBoundaries: true }, this.#find, (change) => {
+        all.push(change);
+        for (const subscriber of this.#interested) this.#give(subscriber, change);
+      });
+    }
+    for (const subscriber of this.#touched) {
+      const { pending, pendingBytes } = subscriber;
+      subscriber.pending = [];
+      subscriber.pendingBytes = 0;
+      subscriber.handOver.push({ values: pending, first, last, bytes: pendingBytes });
+    }
+    this.#touched.clear();
+    if (all.length === 0) return;
+    const group: LiveGroup<Change> = { values: all, first, last, bytes: bounds.at(-1) ?? 0 };
+    for (const subscriber of index.everything) subscriber.handOver.push(group);
+  }
+
+  /** More has become durable: whoever waits for that may go on. */
+  stir(): void {
+    for (const handOver of this.#open) handOver.stir();
+    if (this.#untilDurable.length === 0) return;
+    const waiting = this.#untilDurable;
+    this.#untilDurable = [];
+    for (const one of waiting) {
+      if (one.sequence <= this.durableSequence || this.#isComplete) one.resolve();
+      else this.#untilDurable.push(one);
+    }
+  }
+
+  /** Resolves when everything that is visible now survives a power cut, or the store closes. */
+  untilDurable(): Promise<void> {
+    const sequence = this.visibleSequence;
+    if (sequence <= this.durableSequence || this.#isComplete) return Promise.resolve();
+    return new Promise((resolve) => void this.#untilDurable.push({ sequence, resolve }));
+  }
+
+  /** The store closes: what waits is still given, then the streams end. */
+  complete(): void {
+    this.#isComplete = true;
+    for (const handOver of this.#open) handOver.complete();
+    this.stir();
+  }
+
+  /** A new subscriber; `close` it. */
+  listen(options: ListenOptions): ChangeHandOver {
+    const { range, position, durability, onOverflow, bufferChangesMax: valuesMax, bufferBytesMax: bytesMax } = options;
+    let reader: HistoryReader | undefined;
+    let stopListening: (() => void) | undefined;
+    let subscriber: Subscriber | undefined;
+    let isListening = false;
+    const port: HandOverPort<Change | SkippedChanges> = {
+      published: () => this.visibleSequence,
+      ready: () => (durability === 'synced' ? this.durableSequence : this.visibleSequence),
+      listen: (wanted) => {
+        isListening = wanted;
+        stopListening?.();
+        stopListening = undefined;
+        if (wanted && subscriber !== undefined) stopListening = this.#index.add(range, subscriber);
+        if (wanted) void reader?.release();
+      },
+      replay: async (from, bound) => {
+        const archive = this.#parts.archive;
+        if (archive === undefined) return { values: [], position: bound };
+        if (reader?.position !== from + 1) {
+          await reader?.close();
+          reader = new HistoryReader(archive, from + 1);
+        }
+        const values: Change[] = [];
+        let bytes = 0;
+        await reader.read(bound, (batch) => {
+          bytes += this.#decoder.decode(batch, range, from + 1, values);
+          return values.length < PAGE_CHANGES && bytes < PAGE_BYTES;
+        });
+        return { values, position: reader.position - 1 };
+      },
+      skipped: (count, sequence) => ({ type: 'skipped', count, sequence, cursor: this.cursorAt(sequence) }),
+      soon: (work) => this.#runSoon(work),
+    };
+    const handOver = new HandOver(port, { position, onOverflow, valuesMax, bytesMax });
+    subscriber = { handOver, pending: [], pendingBytes: 0 };
+    if (isListening) port.listen(true); // it began before there was anything to add
+    this.#open.add(handOver);
+    handOver.onClose = () => {
+      this.#open.delete(handOver);
+      void reader?.close();
+    };
+    if (this.#isComplete) handOver.complete();
+    return handOver;
+  }
+
+  readonly #visit = (subscriber: Subscriber): void => void this.#interested.push(subscriber);
+
+  readonly #find = (bytes: Uint8Array, start: number, end: number): boolean => {
+    if (this.#interested.length > 0) this.#interested = [];
+    this.#index.find(bytes, start, end, this.#visit);
+    return this.#interested.length > 0 || this.#index.everything.size > 0;
+  };
+
+  #give(subscriber: Subscriber, change: Change): void {
+    if (subscriber.pending.length === 0) this.#touched.add(subscriber);
+    subscriber.pending.push(change);
+    subscriber.pendingBytes += change.key.length + (change.type === 'set' ? change.value.length : 0);
+  }
+
+  #runSoon(work: () => void): void {
+    this.#soon.push(work);
+    if (this.#soon.length > 1) return;
+    this.#parts.clock.afterMicrotask(() => {
+      const works = this.#soon;
+      this.#soon = [];
+      for (const one of works) one();
+    });
+  }
+}

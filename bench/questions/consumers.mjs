@@ -39,6 +39,7 @@ function consume(store, count, options) {
           resolve();
         },
         error: reject,
+        complete: () => reject(new Error('The consumer ended before its work')),
       });
   });
 }

@@ -38,7 +38,7 @@ export function openEventEngine(name, { directory, port, durability }) {
 async function openAlluvium(directory, durability) {
   const { open } = await import('alluvium');
   const store = await open(directory, { durability });
-  /** @param {string} name @param {number} count @param {object} options */
+  /** @param {string} name @param {number} count @param {any} options */
   const consume = (name, count, options) =>
     new Promise((resolve, reject) => {
       let left = count;
@@ -53,6 +53,7 @@ async function openAlluvium(directory, durability) {
             resolve(undefined);
           },
           error: reject,
+          complete: () => reject(new Error('The consumer ended before its work')),
         });
     });
   return {

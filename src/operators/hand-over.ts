@@ -45,10 +45,11 @@ export interface HandOverOptions {
   readonly bytesMax: number;
 }
 
-/** Values that were dropped: from behind what was given before to `last`. */
+/** Values that were dropped, of groups from `first` to `last`. */
 interface Skipped {
-  count: number;
-  last: number;
+  readonly count: number;
+  readonly first: number;
+  readonly last: number;
 }
 
 /** Values given in one page, at the least, when so many wait. */
@@ -112,8 +113,8 @@ export class HandOver<T> {
   /** Everything up to here was given, or is none of the subscriber's business: where another one would go on. */
   get position(): number {
     if (!this.#isLive) return this.#position;
-    const next = this.#waiting.peek();
-    return next === undefined ? this.#port.ready() : Math.max(this.#position, next.first - 1);
+    const next = this.#skippedBefore ?? this.#waiting.peek() ?? this.#skippedBehind;
+    return Math.max(this.#position, Math.min(this.#port.ready(), (next?.first ?? Infinity) - 1));
   }
 
   /** Whether what is given comes live, and not out of history. */
@@ -123,7 +124,7 @@ export class HandOver<T> {
 
   /** Takes a group that is being published; only while listening. */
   push(group: LiveGroup<T>): void {
-    if (!this.#isLive || this.#isComplete || this.#failure !== undefined) return;
+    if (!this.#isLive || this.#isComplete || group.values.length === 0) return;
     if (this.#waiting.size > 0 && !this.#hasRoomFor(group)) this.#overflow(group);
     else this.#add(group);
     this.stir();
@@ -141,7 +142,7 @@ export class HandOver<T> {
     });
   }
 
-  /** No more will come. */
+  /** No more will come, and no more becomes ready: what waits and is ready is still given. History is not read on. */
   complete(): void {
     this.#isComplete = true;
     this.stir();
@@ -157,6 +158,7 @@ export class HandOver<T> {
   /** Forgets what waits, and ends: a pull that waits gets an empty page. */
   close(): void {
     this.#isComplete = true;
+    this.#failure = undefined;
     this.#forget();
     this.#stopListening();
     this.stir();
@@ -173,9 +175,12 @@ export class HandOver<T> {
   pull(wake: () => void): readonly T[] | Promise<readonly T[] | undefined> | undefined {
     const page = this.#take();
     if (page !== undefined) return page;
-    if (this.#failure !== undefined) throw this.#failure.error;
+    // What waits, and is not ready yet, comes before the failure; after the end nothing becomes ready.
+    const isDone = this.#waiting.size === 0 || this.#isComplete;
+    if (this.#failure !== undefined && isDone) throw this.#failure.error;
     if (this.#isComplete) return NOTHING;
-    if (!this.#tryToGoLive() && this.#port.ready() > this.#position) return this.#replay();
+    const isHistoryDue = this.#failure === undefined && !this.#tryToGoLive();
+    if (isHistoryDue && this.#port.ready() > this.#position) return this.#replay();
     this.#wake = wake;
     return undefined;
   }
@@ -220,7 +225,7 @@ export class HandOver<T> {
   /** What waited was given, and behind it some were dropped. */
   #takeSkipped(): readonly T[] | undefined {
     const behind = this.#skippedBehind;
-    if (behind === undefined || this.#waiting.size > 0) return undefined;
+    if (behind === undefined || this.#waiting.size > 0 || behind.last > this.#port.ready()) return undefined;
     this.#skippedBehind = undefined;
     this.#position = Math.max(this.#position, behind.last);
     return [this.#port.skipped(behind.count, behind.last)];
@@ -228,7 +233,8 @@ export class HandOver<T> {
 
   #hasRoomFor({ values, bytes }: LiveGroup<T>): boolean {
     const { valuesMax, bytesMax } = this.#options;
-    return this.#waitingValues + values.length <= valuesMax && this.#waitingBytes + bytes <= bytesMax;
+    const count = values.length + (this.#skippedBehind === undefined ? 0 : 1);
+    return this.#waitingValues + count <= valuesMax && this.#waitingBytes + bytes <= bytesMax;
   }
 
   #overflow(group: LiveGroup<T>): void {
@@ -245,7 +251,7 @@ export class HandOver<T> {
       this.#skippedBehind = skip(this.#skippedBehind, group);
     } else {
       while (this.#waiting.size > 0 && !this.#hasRoomFor(group)) {
-        this.#skippedBefore = skip(this.#skippedBefore, this.#shift());
+        this.#skippedBefore = skip(this.#skippedBefore, this.#remove());
       }
       this.#add(group);
     }
@@ -256,8 +262,8 @@ export class HandOver<T> {
     if (behind !== undefined) {
       // There is room again: what was dropped is told of at its place.
       this.#skippedBehind = undefined;
-      const { count, last } = behind;
-      this.#waiting.push({ values: [this.#port.skipped(count, last)], first: group.first, last, bytes: 0 });
+      const { count, first, last } = behind;
+      this.#waiting.push({ values: [this.#port.skipped(count, last)], first, last, bytes: 0 });
       this.#waitingValues += 1;
     }
     this.#waiting.push(group);
@@ -265,11 +271,15 @@ export class HandOver<T> {
     this.#waitingBytes += group.bytes;
   }
 
-  #shift(): LiveGroup<T> {
+  /** The oldest that waits is given. */
+  #shift(): void {
+    this.#position = this.#remove().last;
+  }
+
+  #remove(): LiveGroup<T> {
     const group = this.#waiting.shift() as LiveGroup<T>;
     this.#waitingValues -= group.values.length;
     this.#waitingBytes -= group.bytes;
-    this.#position = group.last;
     return group;
   }
 
@@ -288,6 +298,6 @@ export class HandOver<T> {
   }
 }
 
-function skip<T>(before: Skipped | undefined, { values, last }: LiveGroup<T>): Skipped {
-  return { count: (before?.count ?? 0) + values.length, last };
+function skip<T>(before: Skipped | undefined, { values, first, last }: LiveGroup<T>): Skipped {
+  return { count: (before?.count ?? 0) + values.length, first: before?.first ?? first, last };
 }

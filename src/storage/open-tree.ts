@@ -31,7 +31,7 @@ import { databaseIdOf, databaseIdPointer } from './history/database-id.ts';
 import type { HistoryLoss } from './history/history-state.ts';
 import type { LogArchive } from './history/log-archive.ts';
 import { rebuildFromTables } from './history/rebuild-from-tables.ts';
-import { HistoryOpening } from './history/recover-history.ts';
+import { HistoryOpening, type OpenedHistory, type RebuildFromTables } from './history/recover-history.ts';
 import { readCurrent } from './manifest/current-file.ts';
 import { type ManifestState, readManifest } from './manifest/read-manifest.ts';
 import { LEVELS, type TableMeta } from './manifest/table-meta.ts';
@@ -209,9 +209,12 @@ class Opening {
   async #replay(state: ManifestState): Promise<Omit<OpenedTree, 'location' | 'lock'>> {
     const { memtableBytesMax, blockCacheBytesMax, openTablesMax, tableCacheBytesMax, manifestBytesMax, salvage } =
       this.#options;
-    const floor = 1 + this.#names.reduce((most, name) => Math.max(most, parseFileName(name)?.fileNumber ?? 0), 0);
-    const versions = new VersionSet(this.#fileSystem, this.#location, state, floor, manifestBytesMax);
     const history = this.#options.readOnly ? undefined : await this.#beginHistory(state);
+    const newestNumber = this.#names.reduce(
+      (most, name) => Math.max(most, parseFileName(name)?.fileNumber ?? 0),
+      history?.newestFileNumber ?? 0,
+    );
+    const versions = new VersionSet(this.#fileSystem, this.#location, state, newestNumber + 1, manifestBytesMax);
     const replayed = new ReplayedMemtables(
       memtableBytesMax,
       this.#ports.yieldTurn,
@@ -244,13 +247,9 @@ class Opening {
       return { tree, log: undefined, recovery, archive: undefined, historyLoss: undefined };
     }
 
-    await replayed.finish();
     const allocateFileNumber = (): number => versions.allocateFileNumber();
-    const { archive, lastSequence, loss } = await history.finish(
-      (first, last, newestKnownFile) =>
-        rebuildFromTables(state.version, tables, this.#ports.yieldTurn, [first, last], newestKnownFile),
-      allocateFileNumber,
-    );
+    const opened = await this.#finishHistory(history, replayed, state, allocateFileNumber);
+    const { archive, lastSequence } = opened;
     versions.lastSequence = lastSequence;
     const log = await WriteAheadLog.begin(fileSystem, directory, allocateFileNumber, lastSequence, archive);
     try {
@@ -258,13 +257,13 @@ class Opening {
       const newTables = replayed.spilled.map((table) => ({ level: 0, table }));
       const compactionPointers = [databaseIdPointer(archive.databaseId)];
       await versions.commit({ newTables, compactionPointers, logNumber: log.activeNumber, lastSequence });
-      await this.#clean(versions, log.activeNumber);
+      await this.#clean(versions, log.activeNumber, opened.strays);
     } catch (error) {
       await log.close().catch(() => undefined);
       await versions.close().catch(() => undefined);
       throw error;
     }
-    return { tree: new Tree({ ...parts, waiting: [] }), log, recovery, archive, historyLoss: loss };
+    return { tree: new Tree({ ...parts, waiting: [] }), log, recovery, archive, historyLoss: opened.loss };
   }
 
   #beginHistory(state: ManifestState): Promise<HistoryOpening> {
@@ -281,6 +280,36 @@ class Opening {
       nowMs: now.getTime(),
       salvage: this.#options.salvage,
     });
+  }
+
+  async #finishHistory(
+    history: HistoryOpening,
+    replayed: ReplayedMemtables,
+    state: ManifestState,
+    allocateFileNumber: () => number,
+  ): Promise<OpenedHistory> {
+    const { openTablesMax, tableCacheBytesMax } = this.#options;
+    // What is looked through is not what will be read: a cache for this alone.
+    const blocks = new BlockCache(0);
+    const tables = new TableCache(
+      this.#fileSystem,
+      this.#location,
+      openTablesMax,
+      blocks,
+      tableNames,
+      tableCacheBytesMax,
+    );
+    const rebuild: RebuildFromTables = (first, last, newestKnownFile) =>
+      rebuildFromTables(state.version, tables, this.#ports.yieldTurn, [first, last], newestKnownFile);
+    try {
+      await replayed.finish();
+      return await history.finish(rebuild, allocateFileNumber);
+    } catch (error) {
+      await history.abandon();
+      throw error;
+    } finally {
+      await tables.closeAll();
+    }
   }
 
   async #spill(memtable: Memtable, versions: VersionSet): Promise<TableMeta | undefined> {
@@ -317,7 +346,8 @@ class Opening {
   }
 
   /** Removes what the new MANIFEST does not name. */
-  async #clean(versions: VersionSet, logNumber: number): Promise<void> {
+  async #clean(versions: VersionSet, logNumber: number, strays: readonly string[]): Promise<void> {
+    for (const path of strays) await this.#fileSystem.remove(path).catch(() => undefined);
     const live = versions.liveTables();
     for (const name of this.#names) {
       const parsed = parseFileName(name);

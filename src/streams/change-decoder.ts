@@ -57,7 +57,11 @@ export class ChangeDecoder {
    *
    * @param visit - called with the key, before the change is made; gives what takes it
    */
-  route(batch: EncodedBatch, find: (bytes: Uint8Array, start: number, end: number) => boolean, take: (change: Change) => void): void {
+  route(
+    batch: EncodedBatch,
+    find: (bytes: Uint8Array, start: number, end: number) => boolean,
+    take: (change: Change) => void,
+  ): void {
     const { bytes, start, end } = batch;
     const reader = this.#reader;
     reader.reset(bytes, start, end);

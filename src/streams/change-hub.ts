@@ -65,11 +65,12 @@ export class ChangeHub {
   readonly #cursorPrefix: `al1.${string}`;
   readonly #decoder: ChangeDecoder;
   readonly #index = new InterestIndex<Subscriber>();
-  readonly #open = new Set<ChangeHandOver>();
+  /** With what lets go of the files that it reads history from. */
+  readonly #open = new Map<ChangeHandOver, () => void>();
   #interested: Subscriber[] = [];
   readonly #touched = new Set<Subscriber>();
   #soon: (() => void)[] = [];
-  #untilDurable: { readonly sequence: SequenceNumber; readonly resolve: () => void }[] = [];
+  readonly #waitingForSync = new Set<{ readonly sequence: SequenceNumber; readonly resume: () => void }>();
   #isComplete = false;
 
   constructor(parts: ChangeHubParts) {
@@ -131,27 +132,29 @@ export class ChangeHub {
 
   /** More has become durable: whoever waits for that may go on. */
   stir(): void {
-    for (const handOver of this.#open) handOver.stir();
-    if (this.#untilDurable.length === 0) return;
-    const waiting = this.#untilDurable;
-    this.#untilDurable = [];
-    for (const one of waiting) {
-      if (one.sequence <= this.durableSequence || this.#isComplete) one.resolve();
-      else this.#untilDurable.push(one);
+    for (const handOver of this.#open.keys()) handOver.stir();
+    for (const one of this.#waitingForSync) {
+      if (one.sequence > this.durableSequence && !this.#isComplete) continue;
+      this.#waitingForSync.delete(one);
+      one.resume();
     }
   }
 
-  /** Resolves when everything that is visible now survives a power cut, or the store closes. */
-  untilDurable(): Promise<void> {
-    const sequence = this.visibleSequence;
-    if (sequence <= this.durableSequence || this.#isComplete) return Promise.resolve();
-    return new Promise((resolve) => void this.#untilDurable.push({ sequence, resolve }));
+  /** Calls `resume` once, when everything that is visible now survives a power cut, or the store closes; or calls it off. */
+  whenDurable(resume: () => void): () => void {
+    const one = { sequence: this.visibleSequence, resume };
+    this.#waitingForSync.add(one);
+    if (one.sequence <= this.durableSequence || this.#isComplete) this.stir();
+    return () => void this.#waitingForSync.delete(one);
   }
 
   /** The store closes: what waits is still given, then the streams end. */
   complete(): void {
     this.#isComplete = true;
-    for (const handOver of this.#open) handOver.complete();
+    for (const [handOver, letGo] of this.#open) {
+      handOver.complete();
+      letGo();
+    }
     this.stir();
   }
 
@@ -160,17 +163,17 @@ export class ChangeHub {
     const { range, position, durability, onOverflow, bufferChangesMax: valuesMax, bufferBytesMax: bytesMax } = options;
     let reader: HistoryReader | undefined;
     let stopListening: (() => void) | undefined;
-    let subscriber: Subscriber | undefined;
-    let isListening = false;
+    const listener: { subscriber?: Subscriber; isListening: boolean } = { isListening: false };
     const port: HandOverPort<Change | SkippedChanges> = {
       published: () => this.visibleSequence,
       ready: () => (durability === 'synced' ? this.durableSequence : this.visibleSequence),
       listen: (wanted) => {
-        isListening = wanted;
+        listener.isListening = wanted;
         stopListening?.();
         stopListening = undefined;
+        const { subscriber } = listener;
         if (wanted && subscriber !== undefined) stopListening = this.#index.add(range, subscriber);
-        if (wanted) void reader?.release();
+        if (wanted) reader?.release().catch(() => undefined); // nothing was written to these files
       },
       replay: async (from, bound) => {
         const archive = this.#parts.archive;
@@ -191,12 +194,13 @@ export class ChangeHub {
       soon: (work) => this.#runSoon(work),
     };
     const handOver = new HandOver(port, { position, onOverflow, valuesMax, bytesMax });
-    subscriber = { handOver, pending: [], pendingBytes: 0 };
-    if (isListening) port.listen(true); // it began before there was anything to add
-    this.#open.add(handOver);
+    listener.subscriber = { handOver, pending: [], pendingBytes: 0 };
+    if (listener.isListening) port.listen(true); // it began before there was anything to add
+    const letGo = (): void => void reader?.close().catch(() => undefined);
+    this.#open.set(handOver, letGo);
     handOver.onClose = () => {
       this.#open.delete(handOver);
-      void reader?.close();
+      letGo();
     };
     if (this.#isComplete) handOver.complete();
     return handOver;

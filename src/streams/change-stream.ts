@@ -192,6 +192,7 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   #handOver: ChangeHandOver | undefined;
   #failure: Error | undefined;
   #isClosed = false;
+  #stopWaiting: (() => void) | undefined;
 
   constructor(
     hub: ChangeHub,
@@ -205,6 +206,11 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
     // What comes after 'now' is what comes after this line.
     if (query.from === 'now') this.#listen(hub.visibleSequence);
     if (query.signal?.aborted === true) this.#abort();
+  }
+
+  /** Why it has been aborted, if it has. */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   pull(): readonly ChangeEvent[] | Promise<readonly ChangeEvent[]> {
@@ -223,6 +229,11 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#stopListening();
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#stopWaiting?.();
     this.#rows?.close();
     this.#handOver?.close();
   }
@@ -237,10 +248,11 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   }
 
   async #begin(): Promise<undefined> {
-    const { from, range, signal } = this.#query;
+    const { from, range } = this.#query;
     if (from === 'snapshot') {
       // A snapshot for somebody who wants only what is durable must be so itself.
-      if (this.#query.durability === 'synced') await this.#hub.untilDurable();
+      if (this.#query.durability === 'synced') await this.#untilDurable();
+      if (this.#hasEnded()) return undefined;
       const sequence = this.#hub.visibleSequence;
       const bounds = { lower: range.lower, upper: range.upper };
       this.#snapshotSequence = sequence;
@@ -249,18 +261,34 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
         isReverse: false,
         limit: Infinity,
         sequence: undefined,
-        signal,
+        signal: undefined, // an abort closes it
         select: SNAPSHOT_ENTRY,
       });
     } else {
       const position = await positionOf(this.#hub, from);
-      if (!this.#isClosed) this.#listen(position);
+      if (!this.#hasEnded()) this.#listen(position);
     }
     return undefined; // now it is known where
   }
 
+  #hasEnded(): boolean {
+    return this.#isClosed || this.#failure !== undefined;
+  }
+
+  /** Resolves also when nobody wants to know any more. */
+  #untilDurable(): Promise<void> {
+    return new Promise((resolve) => {
+      const forget = this.#hub.whenDurable(resolve);
+      this.#stopWaiting = () => {
+        forget();
+        resolve();
+      };
+    });
+  }
+
   async #nextRows(rows: PageSource<SnapshotEntry>): Promise<readonly ChangeEvent[]> {
     const page = await rows.pull();
+    if (this.#failure !== undefined) throw this.#failure;
     if (page.length > 0 || this.#isClosed) return page;
     this.#rows = undefined;
     const sequence = this.#snapshotSequence;
@@ -276,7 +304,6 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
 
   readonly #abort = (): void => {
     this.#failure ??= new AbortedError('the change stream', { cause: this.#query.signal?.reason });
-    this.#rows?.close();
-    this.#handOver?.close();
+    this.#letGo();
   };
 }

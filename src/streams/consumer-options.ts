@@ -148,7 +148,7 @@ export function checkConsumerOptions<C>(options: ConsumerOptions<C> | BatchConsu
   oneOf('ack', ack, ['onCompletion', 'manual']);
   const inFlightMax = batch === undefined ? wholeIn('inFlightMax', options.inFlightMax ?? 64, 1, 4_096) : 1;
   const aheadMin = Math.max(inFlightMax, batch?.changesMax ?? 1);
-  const backOff = checkBackOff(options.backOff ?? {});
+  const backOff = checkBackOff(options.backOff === undefined ? {} : options.backOff);
   return {
     from: checkFrom(options.from ?? 'start'),
     range: { gt: copyOf(gt), gte: copyOf(gte), lt: copyOf(lt), lte: copyOf(lte) },

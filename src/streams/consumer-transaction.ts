@@ -38,12 +38,14 @@ export class DeliveryTransaction implements Transaction {
 
   set(key: Bytes, value: Bytes): void {
     this.#requireOpen();
-    this.#add({ type: 'set', key: copyOf(key), value: copyOf(value) }, checkSet(key, value));
+    this.#reserve(1, checkSet(key, value));
+    this.#push({ type: 'set', key: copyOf(key), value: copyOf(value) });
   }
 
   delete(key: Bytes): void {
     this.#requireOpen();
-    this.#add({ type: 'delete', key: copyOf(key) }, checkDelete(key));
+    this.#reserve(1, checkDelete(key));
+    this.#push({ type: 'delete', key: copyOf(key) });
   }
 
   write(operations: readonly WriteOperation[]): void {
@@ -113,11 +115,6 @@ export class DeliveryTransaction implements Transaction {
   /** Of keys and values, roughly. */
   get bytes(): number {
     return this.#bytes;
-  }
-
-  #add(line: Line, bytes: number): void {
-    this.#reserve(1, bytes);
-    this.#push(line);
   }
 
   #push(line: Line): void {

@@ -138,7 +138,11 @@ export class Engine {
       source: new ChangeConsumerSource(this.changes, retention),
       store: {
         commit,
-        entry: (key) => new Operation((sink) => void this.reader.entry(key, undefined, sink)),
+        entry: (key) =>
+          new Operation((sink) => {
+            this.reader.entry(key, undefined, sink);
+            return undefined;
+          }),
         scanReserved: (range, signal) => this.scanInternal(range, signal),
         clock,
         durability: tree.options.durability,

@@ -134,6 +134,7 @@ export class IdempotencySweeper {
   async #removalOf(lines: readonly Uint8Array[], nowMs: number): Promise<readonly WriteOperation[]> {
     const batch: WriteOperation[] = [];
     for (const key of lines) {
+      if (this.#isClosed) return [];
       const present = new PresentKey(recordKeyOf(key), true);
       await present.find(this.#parts.tree);
       if (present.failure !== undefined) continue; // it cannot be read: left for whoever mends the file

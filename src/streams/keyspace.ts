@@ -16,6 +16,7 @@ import type {
 } from '../model.ts';
 import type { ChangesFrom, SnapshotEnd } from './change-stream.ts';
 import { checkSettings } from './check-settings.ts';
+import type { Consumer } from './consumer.ts';
 import {
   type KeyspaceChange,
   type KeyspaceChangeEvent,
@@ -27,6 +28,11 @@ import {
   typedEvents,
   typedValues,
 } from './keyspace-changes.ts';
+import {
+  type KeyspaceBatchConsumerOptions,
+  keyspaceConsumer,
+  type KeyspaceConsumerOptions,
+} from './keyspace-consumer.ts';
 import { KeyspaceForm, type KeyspaceOptions } from './keyspace-form.ts';
 import type { KeyspaceName } from './keyspace-name.ts';
 import {
@@ -35,7 +41,7 @@ import {
   type KeyspaceScanOptions,
   scanKeyspace,
 } from './keyspace-scan.ts';
-import type { KeyspaceReader, KeyspaceStore } from './keyspace-store.ts';
+import type { KeyspaceParts, KeyspaceReader, KeyspaceStore } from './keyspace-store.ts';
 import { type BytesTransaction, KeyspaceTransaction } from './keyspace-transaction.ts';
 import { mapOperation } from './map-stream.ts';
 import type { Operation } from './operation.ts';
@@ -67,17 +73,12 @@ type AfterSnapshot = Exclude<ChangesFrom, 'snapshot'> | undefined;
 export class Keyspace<Key, Value> {
   readonly #form: KeyspaceForm<Key, Value>;
   readonly #store: KeyspaceStore;
-  readonly #isOwn: (snapshot: Snapshot) => boolean;
+  readonly #parts: KeyspaceParts;
 
   /** @internal */
-  constructor(
-    store: KeyspaceStore,
-    isOwn: (snapshot: Snapshot) => boolean,
-    name: KeyspaceName,
-    options: KeyspaceOptions<Key, Value>,
-  ) {
-    this.#store = store;
-    this.#isOwn = isOwn;
+  constructor(parts: KeyspaceParts, name: KeyspaceName, options: KeyspaceOptions<Key, Value>) {
+    this.#store = parts.store;
+    this.#parts = parts;
     this.#form = new KeyspaceForm(name, options);
   }
 
@@ -217,6 +218,22 @@ export class Keyspace<Key, Value> {
     return typedValues(this.#form, this.#store.watch(this.#form.storedOptions(range)));
   }
 
+  /**
+   * A durable consumer of the keyspace, or of a range of it, as `store.consumer`; its handler gets changes of the keyspace's
+   * types. One that does not fit is a failed attempt, and becomes a dead letter like any other, in bytes.
+   *
+   * @throws (at the call) InvalidArgumentError, OutOfRangeError, SchemaError for a bound
+   */
+  consumer(name: string, options: KeyspaceConsumerOptions<Key, Value>): Consumer<KeyspaceChange<Key, Value>>;
+  // eslint-disable-next-line @typescript-eslint/unified-signatures -- of a union, no handler's parameter could be inferred
+  consumer(name: string, options: KeyspaceBatchConsumerOptions<Key, Value>): Consumer<KeyspaceChange<Key, Value>>;
+  consumer(
+    name: string,
+    options: KeyspaceConsumerOptions<Key, Value> | KeyspaceBatchConsumerOptions<Key, Value>,
+  ): Consumer<KeyspaceChange<Key, Value>> {
+    return keyspaceConsumer(this.#form, this.#parts.makeConsumer, name, options);
+  }
+
   /** A consumer's transaction in the types of this keyspace: `handle: (change, tx) => users.in(tx).set(...)`. */
   in(transaction: BytesTransaction): KeyspaceTransaction<Key, Value> {
     return new KeyspaceTransaction(this.#form, transaction);
@@ -226,7 +243,7 @@ export class Keyspace<Key, Value> {
     checkSettings('options', options);
     const snapshot = options?.snapshot;
     if (snapshot === undefined) return this.#store;
-    if (snapshot instanceof Snapshot && this.#isOwn(snapshot)) return snapshot;
+    if (snapshot instanceof Snapshot && this.#parts.isOwn(snapshot)) return snapshot;
     throw new InvalidArgumentError('snapshot', 'a snapshot of this store', snapshot);
   }
 

@@ -79,11 +79,13 @@ async function openStore(
       yieldTurn: () => yieldTurn(clock),
     })();
     if (E.isLeft(opened)) throw opened.left;
-    const { torn } = opened.right.recovery;
+    const { recovery, historyLoss } = opened.right;
+    const { torn } = recovery;
     if (torn !== undefined) {
       const { file, offset, bytesDropped, reason, corruption } = torn;
       events$.next({ type: 'logTailDropped', file, offset, bytesDropped, reason, error: corruption });
     }
+    if (historyLoss !== undefined) events$.next({ type: 'historyLost', ...historyLoss, error: undefined });
     return new Store(new Engine(opened.right, executor, clock, events$));
   } catch (error) {
     await executor.close();
@@ -93,7 +95,10 @@ async function openStore(
 
 /** 128 bits of chance, as 32 hexadecimal digits. */
 function newDatabaseId(clock: Clock): string {
-  const digits = (): string => Math.floor(clock.random() * 2 ** 32).toString(16).padStart(8, '0');
+  const digits = (): string =>
+    Math.floor(clock.random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, '0');
   return digits() + digits() + digits() + digits();
 }
 

@@ -64,25 +64,32 @@ export class Retention {
   async #prune(): Promise<void> {
     this.#isDue = false;
     this.#loaded ??= this.#load();
-    await this.#loaded;
+    await this.#loaded.catch((error: unknown) => {
+      this.#loaded = undefined; // the next run asks again: without an answer nothing goes
+      throw error;
+    });
     if (this.#isStopped) return;
-    const { archive, options, events, clock } = this.#parts;
+    const { archive, options, clock } = this.#parts;
     const { historyBytesMax: bytesMax, historyAgeMsMax, historyHardBytesMax: hardBytesMax } = options;
     const slowest = this.#slowest();
     const neededFrom = slowest === undefined ? Infinity : slowest.sequence + 1;
-    await archive.prune({ bytesMax, timeMin: clock.date().getTime() - historyAgeMsMax, hardBytesMax, neededFrom });
+    const limits = { bytesMax, timeMin: clock.date().getTime() - historyAgeMsMax, neededFrom };
+    await archive.prune({ ...limits, hardBytesMax: Infinity });
+    this.#warn(slowest?.consumer); // before the hard limit acts, however fast that comes
+    await archive.prune({ ...limits, hardBytesMax });
     if (archive.start > neededFrom) this.#tellOfDrop();
-    const isHeld = slowest !== undefined && archive.sealedBytes > bytesMax;
+  }
+
+  /** What is over the limit now is held by `consumer`, the slowest; `undefined`: there is none. */
+  #warn(consumer: string | undefined): void {
+    const { archive, options, events } = this.#parts;
+    const { historyBytesMax: bytesMax, historyHardBytesMax: hardBytesMax } = options;
+    const isHeld = consumer !== undefined && archive.sealedBytes > bytesMax;
     if (!isHeld || archive.sealedBytes < WARNING_PART * hardBytesMax) {
       this.#warnedOf = undefined;
-    } else if (this.#warnedOf !== slowest.consumer) {
-      this.#warnedOf = slowest.consumer;
-      events.next({
-        type: 'historyHeld',
-        consumer: slowest.consumer,
-        bytes: archive.sealedBytes,
-        bytesMax: hardBytesMax,
-      });
+    } else if (this.#warnedOf !== consumer) {
+      this.#warnedOf = consumer;
+      events.next({ type: 'historyHeld', consumer, bytes: archive.sealedBytes, bytesMax: hardBytesMax });
     }
   }
 

@@ -26,6 +26,7 @@ import type { Engine } from './engine.ts';
 import type { EngineEvent } from './engine-events.ts';
 import { checkIdempotency, IdempotencyLines } from './idempotency.ts';
 import { Keyspace } from './keyspace.ts';
+import type { MakeConsumer } from './keyspace-consumer.ts';
 import type { KeyspaceOptions } from './keyspace-form.ts';
 import type { KeyspaceName } from './keyspace-name.ts';
 import { Operation, operationOf, type Sink } from './operation.ts';
@@ -223,9 +224,10 @@ export class Store {
    * @returns fails with InvalidCursorError, HistoryGoneError (says where it can start), BufferOverflowError (`'fail'`),
    *   CorruptionError, AbortedError
    */
-  changes(): Stream<Change>;
-  changes(options: ChangesOptions & { readonly from: 'snapshot'; readonly overflow?: KeepAll }): Stream<SnapshotOrChange>;
-  changes(options: ChangesOptions & { readonly from?: AfterSnapshot; readonly overflow?: KeepAll }): Stream<Change>;
+  changes(options?: ChangesOptions & { readonly from?: AfterSnapshot; readonly overflow?: KeepAll }): Stream<Change>;
+  changes(
+    options: ChangesOptions & { readonly from: 'snapshot'; readonly overflow?: KeepAll },
+  ): Stream<SnapshotOrChange>;
   changes(options: ChangesOptions): Stream<ChangeEvent>;
   changes(options: ChangesOptions = {}): Stream<ChangeEvent> {
     checkSettings('options', options);
@@ -270,7 +272,7 @@ export class Store {
    * @param name - 1 to 128 of letters, digits, `.`, `_`, `-`; one position in this store
    * @throws InvalidArgumentError, OutOfRangeError, ReadOnlyError
    */
-  consumer(name: string, options: ConsumerOptions<Change> | BatchConsumerOptions<Change>): Consumer {
+  consumer(name: string, options: ConsumerOptions | BatchConsumerOptions): Consumer {
     return this.#engine.consumers.consumer(name, options, (change) => change);
   }
 
@@ -328,7 +330,9 @@ export class Store {
    * @throws InvalidArgumentError
    */
   keyspace<Key, Value>(name: KeyspaceName, options: KeyspaceOptions<Key, Value>): Keyspace<Key, Value> {
-    return new Keyspace(this, (snapshot) => snapshot.isOf(this.#engine.reader), name, options);
+    const isOwn = (snapshot: Snapshot): boolean => snapshot.isOf(this.#engine.reader);
+    const makeConsumer: MakeConsumer = (...given) => this.#engine.consumers.consumer(...given);
+    return new Keyspace({ store: this, isOwn, makeConsumer }, name, options);
   }
 
   /** The store's figures at this moment. */

@@ -17,15 +17,17 @@ export interface WatchedValue {
   readonly skipped: number;
 }
 
+type AbortableEvents = WaitingPageSource<ChangeEvent> & { readonly failure: Error | undefined };
+
 /** The events of one range, as the last value of each key that a page of them leaves. */
 export class WatchSource implements WaitingPageSource<WatchedValue> {
-  readonly #events: WaitingPageSource<ChangeEvent>;
+  readonly #events: AbortableEvents;
   #first: (() => Promise<WatchedValue>) | undefined;
   /** Changes that were dropped since the last value. */
   #skipped = 0;
 
   /** @param first - gives the value that comes before all events, if there is to be one */
-  constructor(events: WaitingPageSource<ChangeEvent>, first?: () => Promise<WatchedValue>) {
+  constructor(events: AbortableEvents, first?: () => Promise<WatchedValue>) {
     this.#events = events;
     this.#first = first;
   }
@@ -38,7 +40,11 @@ export class WatchSource implements WaitingPageSource<WatchedValue> {
     const first = this.#first;
     if (first !== undefined) {
       this.#first = undefined;
-      return first().then((value) => [value]);
+      this.#check();
+      return first().then((value) => {
+        this.#check();
+        return [value];
+      });
     }
     for (;;) {
       const page = this.#events.pullOrWait(wake);
@@ -52,6 +58,11 @@ export class WatchSource implements WaitingPageSource<WatchedValue> {
 
   close(): void {
     this.#events.close();
+  }
+
+  /** The first value does not come from the events, which know of an abort. */
+  #check(): void {
+    if (this.#events.failure !== undefined) throw this.#events.failure;
   }
 
   /** An empty page is the end: after one that leaves no value the next is asked for. */
@@ -83,5 +94,4 @@ export class WatchSource implements WaitingPageSource<WatchedValue> {
 }
 
 /** The bytes of a key as a string that no other key has. */
-const nameOf = (key: Uint8Array): string =>
-  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');
+const nameOf = (key: Uint8Array): string => Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString('latin1');

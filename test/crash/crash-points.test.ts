@@ -1,15 +1,19 @@
 // Goal (T1 and T2 of the plan): whenever the process is killed or the power fails, the next open finds every write that was
 // acknowledged as durable, a prefix of all writes, batches whole, and no stray file; and a crash in that open changes nothing.
+// History has exactly the batches of these writes; no number is given out again; a cursor of before leads on, or says that
+// what it stands behind was lost.
 // Method: random workloads on the strict file system; before every one of their file calls, images of what a crash would
 // leave; each of them is opened, compared with what the writers knew at that moment, and opened again.
 import { describe, expect, it } from 'vitest';
 import type { CrashMode } from '../../src/storage/file-system/memory-crash.ts';
 import type { FileOperation } from '../../src/storage/file-system/memory-faults.ts';
-import { MemoryFileSystem, open, type OpenOptions } from '../../src/index.ts';
+import { InvalidCursorError, MemoryFileSystem, open, type OpenOptions, type Store } from '../../src/index.ts';
 import { contentOf, DIRECTORY, nameOf, Workload } from '../support/crash-workload.ts';
+import { changesUpTo, historyViolation } from '../support/change-log.ts';
 import { strayFiles } from '../support/file-census.ts';
 import { PROPERTY_MS, randomOf, runs, seedOfThisRun } from '../support/runs.ts';
-import { type Demand, type TrackedWrite, violation } from '../support/tracked-writes.ts';
+import { type TextEntry, textOf } from '../support/sorted-model.ts';
+import { type Demand, isRecovered, type TrackedWrite, violation } from '../support/tracked-writes.ts';
 
 /** What is taken at each crash point. */
 const MODES: readonly CrashMode[] = ['all', 'synced', 'zeros', 'prefix', 'prefix', 'sectors', 'sectors'];
@@ -20,6 +24,7 @@ const CHANGING: ReadonlySet<string> = new Set([
   'sync',
   'syncDirectory',
   'rename',
+  'link',
   'remove',
   'makeDirectory',
 ]);
@@ -60,26 +65,77 @@ async function check(
   isTwice: boolean,
 ): Promise<void> {
   const fileSystem = image.fileSystem();
-  const first = await openAndRead(fileSystem, options, image.what);
+  const first = await openAndRead(fileSystem, options, image, writes);
   const broken = violation(writes, image.demand, first);
   if (broken !== undefined) throw new Error(`${image.what}: ${broken}`);
   if (!isTwice) return;
-  const second = await openAndRead(fileSystem, options, `${image.what}, opened again`);
-  expect(second, `${image.what}, opened again`).toEqual(first);
+  const again = { ...image, what: `${image.what}, opened again` };
+  const second = await openAndRead(fileSystem, options, again, writes);
+  expect(second, again.what).toEqual(first);
 }
 
-async function openAndRead(fileSystem: MemoryFileSystem, options: OpenOptions, what: string) {
+async function openAndRead(
+  fileSystem: MemoryFileSystem,
+  options: OpenOptions,
+  { what, demand }: Image,
+  writes: readonly TrackedWrite[],
+): Promise<readonly TextEntry[]> {
+  const events: string[] = [];
   try {
-    const store = await open(DIRECTORY, { ...options, fileSystem });
+    const store = await open(DIRECTORY, { ...options, fileSystem, onEvent: ({ type }) => void events.push(type) });
     const stray = await strayFiles(fileSystem, DIRECTORY);
     if (stray !== undefined) throw new Error(stray);
-    const entries = await contentOf(store);
+    const entries = (await contentOf(store)).filter(([key]) => key !== LAST_KEY);
+    await checkHistory(store, writes, demand, entries);
     await store.close();
+    if (events.includes('historyLost')) throw new Error('history was lost');
     return entries;
   } catch (error) {
     throw new Error(`${what}: ${String(error)}`, { cause: error });
   }
 }
+
+/** A write after the crash: behind all that was before it. */
+const LAST_KEY = '~ last';
+
+async function checkHistory(
+  store: Store,
+  writes: readonly TrackedWrite[],
+  demand: Demand,
+  entries: readonly TextEntry[],
+): Promise<void> {
+  const { sequence } = await store.set(LAST_KEY, 'x');
+  const isOfWrites = ({ key }: { readonly key: Uint8Array }): boolean => textOf(key) !== LAST_KEY;
+  const all = await changesUpTo(store, 'start', sequence);
+  const broken = historyViolation(writes, entries, all.filter(isOfWrites));
+  if (broken !== undefined) throw new Error(`history: ${broken}`);
+
+  const told = writes.filter((write) => isAnswered(demand.states[write.index]) && write.sequence > 0);
+  const last = told.at(-1);
+  if (last === undefined) return;
+  expect(sequence, 'a number for new data').toBeGreaterThan(last.sequence);
+  const keys = new Set(entries.map(([key]) => key));
+  // The workload closes its stores: up to the crash it was all one epoch.
+  const prefix = all[0]?.cursor.split('.').slice(0, 2).join('.') ?? '';
+  for (const write of new Set([last, told[Math.floor(told.length / 2)] ?? last])) {
+    const cursor = `${prefix}.1.${write.sequence}` as const;
+    const reading = changesUpTo(store, cursor as `al1.${string}`, sequence);
+    if (isRecovered(write.index, keys)) {
+      const behind = writes.filter(({ index }) => index > write.index);
+      const gap = historyViolation(behind, entries, (await reading).filter(isOfWrites));
+      if (gap !== undefined) throw new Error(`from the cursor behind write ${write.index}: ${gap}`);
+    } else {
+      const error = await reading.then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      expect(error, `from the cursor behind write ${write.index}, which is lost`).toBeInstanceOf(InvalidCursorError);
+      expect((error as InvalidCursorError).fault).toBe('droppedEpoch');
+    }
+  }
+}
+
+const isAnswered = (state: string | undefined): boolean => state === 'synced' || state === 'buffered';
 
 /** The crash again, in the middle of the recovery. */
 async function crashInRecovery(image: Image, options: OpenOptions, seed: number): Promise<Image[]> {

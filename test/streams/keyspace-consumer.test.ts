@@ -1,7 +1,8 @@
 // Goal: a keyspace's consumer is the store's over its range, whose handler gets typed changes.
-// Method: what is asked of the store is looked at, and its handler is called as a worker would.
-import { describe, expect, it } from 'vitest';
-import { type Change, codecs, InvalidArgumentError, SchemaError } from '../../src/index.ts';
+// Method: what is asked of the store is looked at; and one with a real store.
+import { lastValueFrom, toArray } from 'rxjs';
+import { describe, expect, it, vi } from 'vitest';
+import { type Change, codecs, InvalidArgumentError, openInMemory, SchemaError } from '../../src/index.ts';
 import type { Consumer } from '../../src/streams/consumer.ts';
 import type { BatchConsumerOptions, ConsumerOptions } from '../../src/streams/consumer-options.ts';
 import { type MakeConsumer, keyspaceConsumer } from '../../src/streams/keyspace-consumer.ts';
@@ -65,5 +66,39 @@ describe("a keyspace's consumer", () => {
     // @ts-expect-error The compiler knows; plain JavaScript does not.
     expect(() => keyspaceConsumer(form, make, 'sums', undefined)).toThrow(InvalidArgumentError);
     expect(asked).toEqual([]);
+  });
+});
+
+describe('with a store', () => {
+  it('keeps a typed read model in step, and parks what does not fit', async () => {
+    const store = await openInMemory({ durability: 'buffered' });
+    const orders = store.keyspace('orders', { key: codecs.tuple(codecs.utf8, codecs.number), value: codecs.number });
+    const totals = store.keyspace('totals', { key: codecs.utf8, value: codecs.number });
+    await orders.write([
+      { type: 'set', key: ['ada', 1], value: 5 },
+      { type: 'set', key: ['bob', 1], value: 7 },
+    ]);
+    await store.set(orders.deleteLine(['eve', 1]).key, 'no number');
+    await orders.set(['ada', 2], 10);
+    await store.set('!orders"', 'a neighbour');
+
+    const consumer = orders.consumer('totals', {
+      attemptsMax: 1,
+      handle: async (change, tx) => {
+        if (change.type !== 'set') return;
+        const [customer] = change.key;
+        const total = (await totals.in(tx).get(customer)) ?? 0;
+        totals.in(tx).set(customer, total + change.value);
+      },
+    });
+    const running = consumer.run().subscribe();
+    await vi.waitFor(async () => {
+      expect([await totals.get('ada'), await totals.get('bob')]).toEqual([15, 7]);
+      expect(await lastValueFrom(consumer.deadLetters().pipe(toArray()))).toMatchObject([
+        { error: { name: 'SchemaError', code: 'SCHEMA' }, change: { type: 'set' } },
+      ]);
+    }, 10_000);
+    running.unsubscribe();
+    await store.close();
   });
 });

@@ -130,7 +130,7 @@ export class ModelStore implements ConsumerStorePort, ConsumerSource {
     return entry === undefined ? undefined : Buffer.from(entry.value).toString();
   }
 
-  readonly commit = vi.fn(async (operations: readonly WriteOperation[]): Promise<Commit> => {
+  readonly commit = vi.fn<ConsumerStorePort['commit']>(async (operations): Promise<Commit> => {
     await this.hands.beforeCommit(operations);
     for (const operation of operations) {
       if (operation.type !== 'check') continue;

@@ -24,6 +24,7 @@ export class SortedModel {
 
   write(operations: readonly WriteOperation[]): void {
     operations.forEach((operation, batchIndex) => {
+      if (operation.type === 'check') throw new Error('the model knows no conditions');
       const key = textOf(operation.key);
       const value = operation.type === 'set' ? textOf(operation.value) : undefined;
       if (value === undefined) this.values.delete(key);

@@ -12,6 +12,7 @@ import {
   type Store,
   type WriteOperation,
 } from '../../src/index.ts';
+import { BURNT_SEQUENCES } from '../../src/storage/history/recover-history.ts';
 import { bytesOf, type ModelChange, scanned, SortedModel, type TextEntry, textOf } from './sorted-model.ts';
 
 type ScanCommand = ScanOptions & { readonly way: 'pull' | 'push' | 'pages' };
@@ -159,6 +160,7 @@ export function modelHistory(list: readonly StoreCommand[]): Seen[] {
       }
       case 'reopen':
       case 'kill':
+        if (one.do === 'kill') model.sequence += BURNT_SEQUENCES; // none of them is ever given out
         snapshots.clear();
         return model.entries();
       default:

@@ -21,6 +21,8 @@ export interface TrackedWrite {
 
 const MARKER = 'w/';
 const markerOf = (index: number): string => `${MARKER}${String(index).padStart(5, '0')}`;
+/** Whether a write is in a database with these keys. */
+export const isRecovered = (index: number, keys: ReadonlySet<string>): boolean => keys.has(markerOf(index));
 const SHARED_KEYS = ['', 'a', 'ab', 'abc', 'b', 'zz'];
 
 export class TrackedWrites {

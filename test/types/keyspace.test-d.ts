@@ -1,6 +1,7 @@
 import { codecs } from 'alluvium';
 import type {
   Commit,
+  Consumer,
   Cursor,
   DeleteOperation,
   KeyBound,
@@ -99,6 +100,25 @@ expectTypeOf(users.watch('ada')).toEqualTypeOf<Stream<KeyspaceWatchedValue<strin
 expectTypeOf(events.watchRange({ gte: ['ada'] })).toEqualTypeOf<
   Stream<KeyspaceWatchedValue<readonly [string, number], User>>
 >();
+
+// A consumer's handler is given changes of these types, and its transaction takes them.
+const consumer = users.consumer('names', {
+  gte: 'a',
+  partitionBy: (change) => change.key,
+  handle: (change, tx) => {
+    expectTypeOf(change).toEqualTypeOf<KeyspaceChange<string, User>>();
+    users.in(tx).set('ada', { name: 'Ada' });
+    // @ts-expect-error A value has a name.
+    users.in(tx).set('ada', {});
+  },
+});
+expectTypeOf(consumer).toEqualTypeOf<Consumer<KeyspaceChange<string, User>>>();
+users.consumer('names', {
+  batch: { changesMax: 10 },
+  handle: (changes) => {
+    expectTypeOf(changes).toEqualTypeOf<readonly KeyspaceChange<string, User>[]>();
+  },
+});
 
 // Lines of keyspaces are lines of the store.
 expectTypeOf(users.setLine('ada', { name: 'Ada' })).toEqualTypeOf<SetOperation>();

@@ -72,8 +72,9 @@ expectTypeOf<Snapshot['get']>().returns.toEqualTypeOf<Operation<Uint8Array | und
 // What the store tells about itself, and how it ends.
 expectTypeOf(store.changes()).toEqualTypeOf<Stream<Change>>();
 expectTypeOf<Extract<Change, { type: 'delete' }>>().not.toHaveProperty('value');
-// @ts-expect-error Changes of the past are not kept yet.
-void store.changes({ from: 1 });
+expectTypeOf(store.changes({ from: 1 })).toEqualTypeOf<Stream<Change>>();
+// @ts-expect-error A place is a cursor and not any text.
+void store.changes({ from: 'yesterday' });
 expectTypeOf(store.stats()).toEqualTypeOf<StoreStats>();
 expectTypeOf<Store>().toExtend<AsyncDisposable>();
 expectTypeOf(store.close()).toExtend<PromiseLike<void>>();

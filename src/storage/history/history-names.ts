@@ -26,7 +26,9 @@ export const archivePath = (directory: string, databaseId: string): string =>
 export const isDatabaseId = (text: string): boolean => /^[0-9a-f]{32}$/.test(text);
 
 /** What a name in the archive stands for; `undefined`: nothing of ours. */
-export function parseArchiveName(name: string): { kind: 'segment' | 'index' | 'temporary'; fileNumber: number } | undefined {
+export function parseArchiveName(
+  name: string,
+): { kind: 'segment' | 'index' | 'temporary'; fileNumber: number } | undefined {
   const match = /^(\d{6}|[1-9]\d{6,14})\.(log|index)(\.tmp)?$/.exec(name);
   if (match === null) return undefined;
   const fileNumber = Number(match[1]);

@@ -23,7 +23,7 @@ import { LiveSegment, type Segment } from './segment.ts';
 
 /** What a file system answers that makes no hard links, or not between these two. */
 const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK', 'EINVAL']);
-/** Segments sealed or dropped before the state is written again: what the next open may have to read at most. */
+/** Segments sealed before the state is written again: what the next open may have to read at most. */
 const SEGMENTS_PER_STATE = 64;
 
 /** What may be kept. */
@@ -48,6 +48,8 @@ export interface ArchiveParts {
   readonly epoch: number;
   readonly epochEnds: readonly EpochEnd[];
   readonly start: number;
+  /** The last sequence number that was given out or burnt before this opening. */
+  readonly end: number;
   readonly segments: readonly SegmentInfo[];
 }
 
@@ -60,6 +62,9 @@ export class LogArchive {
   readonly #epochEnds: EpochEnd[];
   readonly #sealed: Segment[];
   readonly #live: LiveSegment[] = [];
+  /** What history has no more, and the disk still has. */
+  #gone: Segment[] = [];
+  readonly #end: number;
   #start: number;
   #sealedBytes: number;
   #sinceState = 0;
@@ -76,6 +81,7 @@ export class LogArchive {
     this.#epochEnds = [...parts.epochEnds];
     this.#sealed = parts.segments.map((segment) => ({ ...segment, isLinked: true }));
     this.#start = parts.start;
+    this.#end = parts.end;
     this.#sealedBytes = this.#sealed.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
@@ -139,26 +145,32 @@ export class LogArchive {
 
   /**
    * The log is of no use to recovery any more: its first name goes. It was sealed before: synced, or rewritten. What was
-   * never written to goes altogether.
+   * never written to goes altogether. One call at a time, the oldest first.
    */
   async release(segment: LiveSegment): Promise<void> {
+    const isKept = !segment.isEmpty && segment.lastSequence >= this.#start;
+    // At once: a reader that looks for it must find it in one place or the other.
+    this.#live.splice(this.#live.indexOf(segment), 1);
+    if (isKept) {
+      this.#sealed.push(segment);
+      this.#sealedBytes += segment.bytes;
+      this.#sinceState += 1;
+    }
     await segment.closeIndex();
     const name = pathOf(this.#directory, logName(segment.fileNumber));
-    this.#live.splice(this.#live.indexOf(segment), 1);
-    if (segment.isEmpty || segment.lastSequence < this.#start) {
-      await this.#fileSystem.remove(name).catch(() => undefined); // the next open does it
-      await this.#remove(segment);
-      return;
-    }
-    if (segment.isLinked) {
-      await this.#fileSystem.remove(name).catch(() => undefined);
-    } else {
-      await this.#fileSystem.rename(name, pathOf(this.#path, segmentName(segment.fileNumber)));
-      segment.isLinked = true;
-    }
-    this.#sealed.push(segment);
-    this.#sealedBytes += segment.bytes;
-    this.#sinceState += 1;
+    // What fails here, the next open does.
+    if (segment.isLinked || !isKept) await this.#fileSystem.remove(name).catch(() => undefined);
+    else await this.#moveHere(segment, name);
+    if (!isKept || segment.lastSequence < this.#start) await this.#remove(segment);
+    if (this.#sinceState >= SEGMENTS_PER_STATE) await this.#persist().catch(() => undefined);
+  }
+
+  async #moveHere(segment: LiveSegment, name: string): Promise<void> {
+    const move = this.#fileSystem.rename(name, pathOf(this.#path, segmentName(segment.fileNumber)));
+    segment.isLinked = await move.then(
+      () => true,
+      () => false,
+    );
   }
 
   /**
@@ -168,13 +180,24 @@ export class LogArchive {
    * @throws IoError or NoSpaceError
    */
   async rewrite(segment: LiveSegment): Promise<void> {
-    if (segment.isEmpty || segment.isRewritten) return;
+    if (segment.isRewritten) return;
+    if (segment.isEmpty) return this.#forget(segment);
     try {
       await this.#writeAgain(segment);
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error;
-      this.#lose(segment, error);
+      await this.#lose(segment, error);
     }
+  }
+
+  /** Nothing in it counts, and the next open must not find it here. */
+  async #forget(segment: LiveSegment): Promise<void> {
+    await segment.closeIndex();
+    for (const name of [segmentName(segment.fileNumber), indexName(segment.fileNumber)]) {
+      await this.#fileSystem.remove(pathOf(this.#path, name)).catch(throwUnlessMissing);
+    }
+    await this.#fileSystem.syncDirectory(this.#path);
+    segment.isRewritten = true;
   }
 
   async #writeAgain(segment: LiveSegment): Promise<void> {
@@ -209,10 +232,19 @@ export class LogArchive {
     }
   }
 
-  /** What cannot be read back of a failed log is lost to history, which begins anew behind it. */
-  #lose({ firstSequence, lastSequence }: Segment, cause: CorruptionError): void {
-    this.#start = lastSequence + 1;
-    this.onLoss?.({ firstSequence, lastSequence, reason: 'damage' }, cause);
+  /**
+   * What cannot be read back of a failed log is lost to history, which begins anew behind it: written down before the log
+   * goes.
+   */
+  async #lose(segment: Segment, cause: CorruptionError): Promise<void> {
+    const { firstSequence, lastSequence } = segment;
+    if (this.#start <= lastSequence) {
+      this.#start = lastSequence + 1;
+      this.#gone.push(...this.#sealed.splice(0));
+      this.#sealedBytes = 0;
+      this.onLoss?.({ firstSequence, lastSequence, reason: 'damage' }, cause);
+    }
+    await this.#removeGone();
   }
 
   /** The first segment that holds `sequence` or something behind it; `undefined`: nothing was counted behind it. */
@@ -263,6 +295,7 @@ export class LogArchive {
    * Removes the oldest sealed segments, as the limits say.
    *
    * @returns how many went; the last sequence number that is gone is below {@link start}
+   * @throws IoError or NoSpaceError; the next call tries again
    */
   async prune(limits: RetentionLimits): Promise<number> {
     let removed = 0;
@@ -271,24 +304,32 @@ export class LogArchive {
       const isOver = this.#sealedBytes > limits.bytesMax || oldest.lastTimeMs < limits.timeMin;
       if (!(isUnneeded && isOver) && this.#sealedBytes <= limits.hardBytesMax) break;
       this.#sealed.shift();
+      this.#gone.push(oldest);
       this.#sealedBytes -= oldest.bytes;
       this.#start = Math.max(this.#start, oldest.lastSequence + 1);
-      this.#sinceState += 1;
       removed += 1;
-      await this.#remove(oldest);
     }
+    if (this.#gone.length > 0) await this.#removeGone();
     return removed;
   }
 
-  async #remove({ fileNumber }: Segment): Promise<void> {
-    for (const name of [segmentName(fileNumber), indexName(fileNumber)]) {
-      await this.#fileSystem.remove(pathOf(this.#path, name)).catch(() => undefined); // the next open does it
-    }
+  /** First the state says that they are gone: a segment that is missing otherwise is damage. */
+  async #removeGone(): Promise<void> {
+    const gone = [...this.#gone];
+    await this.#persist();
+    this.#gone = this.#gone.filter((segment) => !gone.includes(segment));
+    for (const segment of gone) await this.#remove(segment);
   }
 
-  /** Writes the state down, if enough has changed since the last time. */
-  persistSometimes(end: number): Promise<void> {
-    return this.#sinceState < SEGMENTS_PER_STATE ? Promise.resolve() : this.persist(end, false);
+  async #remove({ fileNumber, isLinked }: Segment): Promise<void> {
+    const paths = [segmentName(fileNumber), indexName(fileNumber)].map((name) => pathOf(this.#path, name));
+    if (!isLinked) paths.push(pathOf(this.#directory, logName(fileNumber)));
+    for (const path of paths) await this.#fileSystem.remove(path).catch(() => undefined); // the next open does it
+  }
+
+  /** While changes are written, the state tells of what is sealed; the next open finds the others. */
+  #persist(): Promise<void> {
+    return this.persist(this.#end, false);
   }
 
   /** @param end - the last sequence number that was given out or burnt */
@@ -297,14 +338,9 @@ export class LogArchive {
     const { epoch, start } = this;
     const epochEnds = [...this.#epochEnds];
     const segments = this.#sealed.map(
-      ({ fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs }): SegmentInfo => ({
-        fileNumber,
-        firstSequence,
-        lastSequence,
-        bytes,
-        firstTimeMs,
-        lastTimeMs,
-      }),
+      ({ fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs }): SegmentInfo => {
+        return { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs };
+      },
     );
     const state = { epoch, epochEnds, start, end, isClean, segments };
     const written = this.#writing.then(() => writeHistoryState(this.#fileSystem, this.#path, state));
@@ -320,4 +356,8 @@ export class LogArchive {
   #all(): Segment[] {
     return [...this.#sealed, ...this.#live];
   }
+}
+
+function throwUnlessMissing(error: unknown): void {
+  if (!(error instanceof IoError && error.systemCode === 'ENOENT')) throw error;
 }

@@ -28,7 +28,8 @@ export async function rebuildFromTables(
 ): Promise<readonly Uint8Array[] | undefined> {
   const count = last - first + 1;
   const suspects = version.levels.flat().filter(({ fileNumber }) => fileNumber > newestKnownFile);
-  if (count > CHANGES_MAX || suspects.reduce((sum, table) => sum + table.fileBytes, 0) > TABLE_BYTES_MAX) return undefined;
+  if (count > CHANGES_MAX || suspects.reduce((sum, table) => sum + table.fileBytes, 0) > TABLE_BYTES_MAX)
+    return undefined;
   const found = new Map<number, Uint8Array>();
   const buffer = new BatchBuffer();
   let bytes = 0;
@@ -59,4 +60,3 @@ export async function rebuildFromTables(
   if (found.size !== count) return undefined;
   return Array.from({ length: count }, (_, index) => found.get(first + index) as Uint8Array);
 }
-

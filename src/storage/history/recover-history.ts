@@ -9,18 +9,24 @@
  * Who had it open last? The MANIFEST names the log that its last program began. If that log begins with a durability
  * mark and has an index here, we did. LevelDB always begins a log of its own.
  */
-import { CorruptionError, IoError } from '../../errors.ts';
-import { BATCH_HEADER_BYTES, BatchReader, checkBatch } from '../codec/write-batch.ts';
-import * as E from 'fp-ts/lib/Either.js';
-import { logName, parseFileName, pathOf } from '../file-names.ts';
-import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
+import { CorruptionError } from '../../errors.ts';
+import { BATCH_HEADER_BYTES } from '../codec/write-batch.ts';
+import { logName, pathOf } from '../file-names.ts';
+import type { FileSystem } from '../file-system/file-system.ts';
 import { SEQUENCE_MAX, type Step } from '../read/internal-iterator.ts';
 import { RecordReader } from '../wal/record-reader.ts';
-import { archivePath, ARCHIVE_DIRECTORY, indexName, parseArchiveName, segmentName } from './history-names.ts';
-import { type EpochEnd, type HistoryLoss, type HistoryState, readHistoryState, type SegmentInfo } from './history-state.ts';
+import { findSegments, type FoundSegments } from './find-segments.ts';
+import { archivePath, indexName, parseArchiveName } from './history-names.ts';
+import {
+  type EpochEnd,
+  type HistoryLoss,
+  type HistoryState,
+  readHistoryState,
+  type SegmentInfo,
+} from './history-state.ts';
 import { LogArchive } from './log-archive.ts';
-import { SegmentIndexReader, type Tick } from './segment-index.ts';
 import { SegmentWriter } from './segment-writer.ts';
+import { openIfThere, TimesOfOldLogs } from './times-of-old-logs.ts';
 
 /**
  * Numbers left out after a store was not closed cleanly: none that was given out, and lost, is given out again for other
@@ -67,6 +73,8 @@ export class HistoryOpening {
   #loss: HistoryLoss | undefined;
   /** The last number that history accounts for, before the replay. */
   #accountedFor: number;
+  /** The highest number that a file in the archive has; 0: there is none. */
+  readonly newestFileNumber: number;
   #firstReplayed: number | undefined;
   #lastReplayed = 0;
   #writer: SegmentWriter | undefined;
@@ -85,20 +93,22 @@ export class HistoryOpening {
     this.#segments = found.segments;
     this.#start = found.start;
     this.#loss = found.loss;
-    this.#accountedFor = Math.max(state?.end ?? 0, found.segments.at(-1)?.lastSequence ?? 0, found.start - 1);
+    this.newestFileNumber = found.newestFileNumber;
+    // An opening that was cut short before its MANIFEST has written down more than it has given out.
+    const end = state !== undefined && state.end <= parts.tablesLast ? state.end : 0;
+    this.#accountedFor = Math.max(end, found.segments.at(-1)?.lastSequence ?? 0, found.start - 1);
     this.#times = new TimesOfOldLogs(parts.fileSystem, path, parts.nowMs);
   }
 
   static async begin(parts: HistoryOpenParts): Promise<HistoryOpening> {
     const { fileSystem, directory, databaseId, salvage } = parts;
     const path = archivePath(directory, databaseId);
-    await fileSystem.makeDirectory(path);
     const state = await readHistoryState(fileSystem, path).catch((error: unknown) => {
       if (salvage && error instanceof CorruptionError) return undefined;
       throw error;
     });
     const wasOurs = await wasOpenedByUs(parts, path);
-    const found = await findSegments(parts, path, state, wasOurs);
+    const found = await findSegments({ ...parts, path, state, wasOurs });
     return new HistoryOpening(parts, path, state, wasOurs, found);
   }
 
@@ -122,6 +132,7 @@ export class HistoryOpening {
     logNumber: number,
   ): Promise<void> {
     await this.#finishSegment();
+    await this.#parts.fileSystem.makeDirectory(this.#path);
     const writer = await SegmentWriter.begin(this.#parts.fileSystem, this.#path, logNumber);
     this.#writer = writer;
     await this.#times.begin(logNumber);
@@ -134,7 +145,7 @@ export class HistoryOpening {
     this.#writer = undefined;
     await this.#times.close();
     await writer.finish();
-    this.#replayed.push(writer.segment);
+    this.#replayed.push(writer.segment.info());
   }
 
   /** After a failure: lets go of files. What was written aside is found, and removed, by the next open. */
@@ -151,6 +162,7 @@ export class HistoryOpening {
   async finish(rebuild: RebuildFromTables, allocateFileNumber: () => number): Promise<OpenedHistory> {
     const { fileSystem, directory, databaseId, tablesLast } = this.#parts;
     await this.#finishSegment();
+    await fileSystem.makeDirectory(this.#path);
     const { isNew } = this.#parts;
     const begins = this.#firstReplayed ?? tablesLast + 1;
     if (isNew) this.#start = begins;
@@ -160,23 +172,29 @@ export class HistoryOpening {
     const state = this.#state;
     const isClean = isNew || (state?.isClean === true && this.#wasOurs && this.#firstReplayed === undefined);
     const last = Math.max(tablesLast, this.#lastReplayed);
+    // Of what we have published, no more is left than this; another program may have given the numbers behind it to others.
+    const survived = this.#wasOurs || isNew ? last : Math.min(last, this.#accountedFor);
     const epoch = state?.epoch ?? 1;
-    const end: EpochEnd = { epoch, lastSequence: last };
-    const epochEnds = isClean ? (state?.epochEnds ?? []) : [...(state?.epochEnds ?? []), end].slice(-EPOCHS_MAX);
+    const epochEnds = (state?.epochEnds ?? []).map((end): EpochEnd => ({
+      ...end,
+      lastSequence: Math.min(end.lastSequence, survived),
+    }));
+    if (!isClean) epochEnds.push({ epoch, lastSequence: survived });
+    const lastSequence = isClean ? last : Math.min(last + BURNT_SEQUENCES, SEQUENCE_MAX);
     const archive = new LogArchive({
       fileSystem,
       directory,
       path: this.#path,
       databaseId,
       epoch: isClean ? epoch : epoch + 1,
-      epochEnds,
+      epochEnds: epochEnds.slice(-EPOCHS_MAX),
       start: this.#start,
+      end: lastSequence,
       segments: [...this.#segments, ...this.#replayed].sort((a, b) => a.firstSequence - b.firstSequence),
     });
-    const lastSequence = isClean ? last : Math.min(last + BURNT_SEQUENCES, SEQUENCE_MAX);
-    await this.#removeStrays();
     await archive.persist(lastSequence, false);
-    return { archive, lastSequence, loss: this.#loss };
+    const strays = await this.#strays();
+    return { archive, lastSequence, loss: this.#loss, strays };
   }
 
   /** Another program has written what is between: operations `first` to `last`. */
@@ -192,11 +210,17 @@ export class HistoryOpening {
     const batches = first > last ? undefined : await rebuild(first, last, newestKnown);
     if (batches === undefined) return this.#lose(first, last + 1, 'foreignWriter');
     const writer = await SegmentWriter.begin(this.#parts.fileSystem, this.#path, allocateFileNumber(), false);
-    for (const [index, batch] of batches.entries()) {
-      await writer.add(batch, 0, batch.length, first + index, 1, this.#parts.nowMs);
+    try {
+      for (const [index, batch] of batches.entries()) {
+        await writer.add(batch, 0, batch.length, first + index, 1, this.#parts.nowMs);
+      }
+      await writer.finish();
+    } catch (error) {
+      await writer.abandon();
+      throw error;
     }
-    await writer.finish();
-    this.#replayed.push(writer.segment);
+    await this.#parts.fileSystem.syncDirectory(this.#path); // before the state tells of it
+    this.#replayed.push(writer.segment.info());
   }
 
   /** History begins anew at `start`. */
@@ -207,14 +231,14 @@ export class HistoryOpening {
   }
 
   /** Files of the archive that no segment has: of logs in which nothing counted, or from before a gap. */
-  async #removeStrays(): Promise<void> {
-    const { fileSystem } = this.#parts;
+  async #strays(): Promise<string[]> {
     const kept = new Set([...this.#segments, ...this.#replayed].map(({ fileNumber }) => fileNumber));
-    for (const name of await fileSystem.list(this.#path)) {
-      const parsed = parseArchiveName(name);
-      if (parsed === undefined || (parsed.kind !== 'temporary' && kept.has(parsed.fileNumber))) continue;
-      await fileSystem.remove(pathOf(this.#path, name)).catch(() => undefined); // the next open tries again
-    }
+    return (await this.#parts.fileSystem.list(this.#path))
+      .filter((name) => {
+        const parsed = parseArchiveName(name);
+        return parsed !== undefined && (parsed.kind === 'temporary' || !kept.has(parsed.fileNumber));
+      })
+      .map((name) => pathOf(this.#path, name));
   }
 }
 
@@ -223,14 +247,14 @@ export interface OpenedHistory {
   /** The last sequence number that was given out, or burnt now. */
   readonly lastSequence: number;
   readonly loss: HistoryLoss | undefined;
+  /** Files that may go once the MANIFEST names a new log: until then they tell whose the old one was. */
+  readonly strays: readonly string[];
 }
 
 async function wasOpenedByUs({ fileSystem, directory, logNumber }: HistoryOpenParts, path: string): Promise<boolean> {
-  const hasIndex = await fileSystem.stat(pathOf(path, indexName(logNumber))).then(
-    () => true,
-    () => false,
-  );
-  if (!hasIndex) return false;
+  const index = await openIfThere(fileSystem, pathOf(path, indexName(logNumber)));
+  if (index === undefined) return false;
+  await index.close();
   const log = await openIfThere(fileSystem, pathOf(directory, logName(logNumber)));
   if (log === undefined) return false;
   try {
@@ -238,130 +262,5 @@ async function wasOpenedByUs({ fileSystem, directory, logNumber }: HistoryOpenPa
     return first.type === 'record' && first.bytes.length === BATCH_HEADER_BYTES;
   } finally {
     await log.close();
-  }
-}
-
-interface FoundSegments {
-  readonly segments: readonly SegmentInfo[];
-  readonly start: number;
-  readonly loss: HistoryLoss | undefined;
-}
-
-/** The segments that are not replayed: what the state tells of and is there, and what was sealed since it was written. */
-async function findSegments(
-  parts: HistoryOpenParts,
-  path: string,
-  state: HistoryState | undefined,
-  wasOurs: boolean,
-): Promise<FoundSegments> {
-  const { fileSystem, names, logNumber, tablesLast } = parts;
-  const replayed = new Set(
-    names.map(parseFileName).map((name) => (name?.kind === 'log' && name.fileNumber >= logNumber ? name.fileNumber : -1)),
-  );
-  const known = new Map(state?.segments.map((segment) => [segment.fileNumber, segment]));
-  const numbers = (await fileSystem.list(path))
-    .map(parseArchiveName)
-    .filter((name) => name?.kind === 'segment')
-    .map((name) => name?.fileNumber ?? 0)
-    .filter((fileNumber) => !replayed.has(fileNumber))
-    // A log of ours without its first name, at or above the one that recovery begins with, was never used.
-    .filter((fileNumber) => !wasOurs || fileNumber < logNumber || known.has(fileNumber));
-  const segments: SegmentInfo[] = [];
-  let start = state?.start ?? tablesLast + 1;
-  let loss: HistoryLoss | undefined;
-  for (const fileNumber of numbers) {
-    const info = known.get(fileNumber) ?? (await readSegment(fileSystem, path, fileNumber, parts.nowMs));
-    if (info.lastSequence > 0) segments.push(info);
-  }
-  segments.sort((a, b) => a.firstSequence - b.firstSequence);
-  // Of what the state tells of, a prefix may have been pruned since; a hole in the middle is a loss.
-  const present = new Set(segments.map(({ fileNumber }) => fileNumber));
-  const missing = state?.segments.filter(({ fileNumber }) => !present.has(fileNumber)).at(-1);
-  if (missing !== undefined) {
-    const before = segments.findIndex(({ firstSequence }) => firstSequence > missing.lastSequence);
-    const dropped = segments.splice(0, before < 0 ? segments.length : before);
-    if (dropped.length > 0) {
-      const { firstSequence, lastSequence } = missing;
-      loss = { firstSequence, lastSequence, reason: 'damage' };
-    }
-    start = Math.max(start, missing.lastSequence + 1);
-  }
-  if (state === undefined) segments.length = 0; // without it nobody knows what is missing before and between
-  return { segments, start, loss };
-}
-
-/** What a segment holds, from its own bytes: up to the first record that cannot be read. */
-async function readSegment(
-  fileSystem: FileSystem,
-  path: string,
-  fileNumber: number,
-  nowMs: number,
-): Promise<SegmentInfo> {
-  const file = await fileSystem.openForRead(pathOf(path, segmentName(fileNumber)));
-  const times = new TimesOfOldLogs(fileSystem, path, nowMs);
-  try {
-    await times.begin(fileNumber);
-    const records = new RecordReader(file, `${ARCHIVE_DIRECTORY}/${segmentName(fileNumber)}`);
-    const reader = new BatchReader();
-    let [firstSequence, lastSequence, firstTimeMs, lastTimeMs, bytes] = [0, 0, 0, 0, 0];
-    for (;;) {
-      const outcome = await records.next();
-      if (outcome.type !== 'record' || E.isLeft(checkBatch(outcome.bytes, 0, outcome.bytes.length))) break;
-      bytes = outcome.endOffset;
-      reader.reset(outcome.bytes, 0, outcome.bytes.length);
-      if (reader.count === 0) continue;
-      const sequence = reader.sequence + 1;
-      lastTimeMs = await times.at(sequence);
-      if (firstSequence === 0) [firstSequence, firstTimeMs] = [sequence, lastTimeMs];
-      lastSequence = sequence + reader.count - 1;
-    }
-    return { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs };
-  } finally {
-    await times.close();
-    await file.close();
-  }
-}
-
-/** Commit times of logs of an earlier session, as far as their indexes tell. */
-class TimesOfOldLogs {
-  readonly #fileSystem: FileSystem;
-  readonly #path: string;
-  readonly #nowMs: number;
-  #index: SegmentIndexReader | undefined;
-
-  constructor(fileSystem: FileSystem, path: string, nowMs: number) {
-    this.#fileSystem = fileSystem;
-    this.#path = path;
-    this.#nowMs = nowMs;
-  }
-
-  async begin(fileNumber: number): Promise<void> {
-    await this.close();
-    const file = await openIfThere(this.#fileSystem, pathOf(this.#path, indexName(fileNumber)));
-    if (file !== undefined) this.#index = new SegmentIndexReader(file, indexName(fileNumber));
-  }
-
-  /** When the operation was committed; without a promise while memory tells. */
-  at(sequence: number): number | Promise<number> {
-    const tick = this.#index?.inForceAt(sequence);
-    return tick instanceof Promise ? tick.then((known) => this.#timeOf(known)) : this.#timeOf(tick);
-  }
-
-  #timeOf(tick: Tick | undefined): number {
-    return tick?.timeMs ?? this.#nowMs;
-  }
-
-  async close(): Promise<void> {
-    await this.#index?.close();
-    this.#index = undefined;
-  }
-}
-
-async function openIfThere(fileSystem: FileSystem, path: string): Promise<ReadableFile | undefined> {
-  try {
-    return await fileSystem.openForRead(path);
-  } catch (error) {
-    if (error instanceof IoError && error.systemCode === 'ENOENT') return undefined;
-    throw error;
   }
 }

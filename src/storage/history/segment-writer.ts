@@ -58,7 +58,14 @@ export class SegmentWriter {
     const index = new SegmentIndexWriter(await create(indexName(fileNumber)));
     try {
       const log = new LogWriter(await create(segmentName(fileNumber)), fileNumber);
-      return new SegmentWriter(fileSystem, archive, log, index, new LiveSegment(fileNumber, true, index), hasBoundaries);
+      return new SegmentWriter(
+        fileSystem,
+        archive,
+        log,
+        index,
+        new LiveSegment(fileNumber, true, index),
+        hasBoundaries,
+      );
     } catch (error) {
       await index.close().catch(() => undefined); // the first error says more
       throw error;

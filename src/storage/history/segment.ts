@@ -56,6 +56,12 @@ export class LiveSegment implements Segment {
     return this.lastTimeMs;
   }
 
+  /** As it is now. */
+  info(): SegmentInfo {
+    const { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs } = this;
+    return { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs };
+  }
+
   /** The log's file has been replaced by one that holds what counts, and nothing else. */
   rewritten(bytes: number): void {
     this.isRewritten = true;

@@ -72,6 +72,8 @@ export class WriteAheadLog {
   #syncsRunning = 0;
   /** Logs with a lower number may go. */
   #obsoleteBelow = 0;
+  /** One after the other: history takes them in their order. */
+  #removing: Promise<void> = Promise.resolve();
   /** Commit time of the newest group: never goes back. */
   #commitTimeMs: number;
   bytesWritten = 0;
@@ -252,11 +254,18 @@ export class WriteAheadLog {
 
   /**
    * Before the MANIFEST lets go of the logs below `fileNumber`: makes them fit to be history, which nothing else has. One
-   * that failed is written again, with what counts.
+   * that failed is written again, with what counts; also one that is sound, and holds a group that failed because of
+   * another log.
    */
   async seal(fileNumber: number): Promise<void> {
-    const full = this.#retired.filter(({ writer }) => writer.fileNumber < fileNumber);
-    for (const { writer, segment } of full) await writer.sync().catch(() => this.#archive.rewrite(segment));
+    for (const { writer, segment } of this.#retired.filter((log) => log.writer.fileNumber < fileNumber)) {
+      const isSynced = await writer.sync().then(
+        () => true,
+        () => false,
+      );
+      const counted = segment.isEmpty ? EMPTY_LOG_BYTES_MAX : segment.bytes;
+      if (!isSynced || writer.bytesWritten > counted) await this.#archive.rewrite(segment);
+    }
   }
 
   /** Closes and removes the logs whose memtables are in tables now; not in the middle of a sync of theirs. */
@@ -265,8 +274,14 @@ export class WriteAheadLog {
     await this.#removeObsolete();
   }
 
+  #removeObsolete(): Promise<void> {
+    const done = this.#removing.then(() => this.#removeEach());
+    this.#removing = done.catch(() => undefined); // the caller hears of it
+    return done;
+  }
+
   /** Asks before each of them: a sync that begins meanwhile has the others in its list, and removes them at its end. */
-  async #removeObsolete(): Promise<void> {
+  async #removeEach(): Promise<void> {
     while (this.#syncsRunning === 0 && (this.#retired[0]?.writer.fileNumber ?? Infinity) < this.#obsoleteBelow) {
       const { writer, segment } = this.#retired.shift() as LiveLog;
       await writer.close().catch(() => undefined); // its content is durable elsewhere
@@ -306,7 +321,9 @@ export class WriteAheadLog {
   async close(): Promise<void> {
     await this.#preparing?.catch(() => undefined);
     const logs = [...this.#retired, this.#active, this.#next].filter((log) => log !== undefined);
-    const closed = await Promise.allSettled(logs.flatMap(({ writer, segment }) => [writer.close(), segment.closeIndex()]));
+    const closed = await Promise.allSettled(
+      logs.flatMap(({ writer, segment }) => [writer.close(), segment.closeIndex()]),
+    );
     for (const one of closed) if (one.status === 'rejected') throw one.reason;
   }
 

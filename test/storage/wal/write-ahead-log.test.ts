@@ -23,6 +23,7 @@ async function begin(fileSystem: FileSystem, durableSequence = 0): Promise<Write
     epoch: 1,
     epochEnds: [],
     start: 1,
+    end: 0,
     segments: [],
   });
   let fileNumber = 1;

@@ -42,7 +42,7 @@ export async function checkAcknowledged(store: Store, acknowledged: readonly Fli
 /**
  * Walks entries and records side by side, in key order: nothing may be missing, changed, added or out of place.
  *
- * After the crash the records are the first `n` of the load, where `n` is the store's last sequence number: so this also
+ * After the crash the records are the first `n` of the load, where `n` is how many entries there are: so this also
  * says that the log was kept up to one point and not beyond, with no hole.
  */
 export async function checkExactly(

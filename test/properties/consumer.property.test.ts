@@ -163,7 +163,7 @@ it(
           const common = {
             lt: 'o', // outputs begin with o or s
             attemptsMax: set.attemptsMax,
-            ackWaitMs: 1_000,
+            ackWaitMs: 100,
             backOff: { firstMs: 10, longestMs: 40 },
           };
           const aheadMax = Math.max(set.inFlightMax, set.batch ?? 1) + set.aheadExtra;

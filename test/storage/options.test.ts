@@ -46,7 +46,8 @@ const check = (name: string, value: unknown): EngineOptions => checkOptions({ [n
 
 describe('an option', () => {
   it('is listed here, whichever there is', () => {
-    const listed = [...NUMBERS, ...CHOICES, ...FLAGS].map(([name]) => name);
+    const listed: string[] = [...NUMBERS, ...CHOICES, ...FLAGS].map(([name]) => name);
+    listed.push('historyBytesMax', 'historyAgeMsMax', 'historyHardBytesMax'); // below: they depend on each other
     expect(Object.keys(checkOptions()).sort()).toEqual(listed.sort());
   });
 
@@ -104,6 +105,20 @@ describe('an option', () => {
     expect(() => checkOptions({ level0CompactionTrigger: 50, level0StopTrigger: 49 })).toThrow(RangeError);
     expect(() => checkOptions({ level0StopTrigger: 3 })).toThrow(RangeError);
     expect(checkOptions({ level0CompactionTrigger: 1, level0StopTrigger: 2 }).level0StopTrigger).toBe(2);
+  });
+
+  it('of history has its bounds, and the hard limit is never below the soft one', () => {
+    const { historyBytesMax, historyAgeMsMax, historyHardBytesMax } = checkOptions();
+    expect({ historyBytesMax, historyAgeMsMax, historyHardBytesMax }).toEqual({
+      historyBytesMax: 256 * 2 ** 20,
+      historyAgeMsMax: Infinity,
+      historyHardBytesMax: 4 * 2 ** 30,
+    });
+    expect(checkOptions({ historyBytesMax: 5 * 2 ** 30 }).historyHardBytesMax).toBe(5 * 2 ** 30);
+    expect(checkOptions({ historyAgeMsMax: 1000 }).historyAgeMsMax).toBe(1000);
+    expect(() => checkOptions({ historyAgeMsMax: 999 })).toThrow(RangeError);
+    expect(() => checkOptions({ historyBytesMax: -1 })).toThrow(RangeError);
+    expect(() => checkOptions({ historyBytesMax: 100, historyHardBytesMax: 99 })).toThrow(RangeError);
   });
 
   it('that is wrong throws at the call of open, before anything is done', () => {

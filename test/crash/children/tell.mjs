@@ -5,10 +5,12 @@ export function tell(...words) {
   process.stdout.write(`${words.join(' ')};\n`);
 }
 
+const FAILURE_LENGTH_MAX = 1_000;
+
 /** Something that must not happen. */
 export function tellFailure(what, error) {
   const text = error instanceof Error ? `${error.stack} ${error.cause?.stack ?? ''}` : String(error ?? '');
-  tell('failed', `${what} ${text}`.replaceAll(/[\n;]+/g, ' | '));
+  tell('failed', `${what} ${text}`.replaceAll(/[\n;]+/g, ' ').slice(0, FAILURE_LENGTH_MAX));
 }
 
 process.on('uncaughtException', (error) => tellFailure('uncaught', error));

@@ -31,6 +31,8 @@ export interface HandOverPort<T> {
   replay(position: number, bound: number): Promise<ReplayedPage<T>>;
   /** Stands for values that were dropped. */
   skipped(count: number, last: number): T;
+  /** Something is there that is not ready: {@link HandOver.stir} is to be called when more has become ready. */
+  whenReady(): void;
   /** Calls `work` soon, when what happens now is done: so that no subscriber runs inside of the publication. */
   soon(work: () => void): void;
 }
@@ -182,6 +184,7 @@ export class HandOver<T> {
     const isHistoryDue = this.#failure === undefined && !this.#tryToGoLive();
     if (isHistoryDue && this.#port.ready() > this.#position) return this.#replay();
     this.#wake = wake;
+    if (isHistoryDue || this.#waiting.size > 0 || this.#skippedBehind !== undefined) this.#port.whenReady();
     return undefined;
   }
 

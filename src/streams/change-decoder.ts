@@ -2,7 +2,7 @@
 import type { Change, SequenceNumber } from '../model.ts';
 import { compareBytes } from '../storage/codec/compare.ts';
 import { BatchReader } from '../storage/codec/write-batch.ts';
-import { copyOut } from '../storage/read/copy-out.ts';
+import { StretchCopier } from '../storage/read/copy-out.ts';
 import { KIND_DELETE } from '../storage/read/internal-iterator.ts';
 import { isReserved } from '../storage/reserved.ts';
 import type { ByteRange } from './interest-index.ts';
@@ -20,6 +20,7 @@ export interface EncodedBatch {
 export class ChangeDecoder {
   readonly #cursorPrefix: `al1.${string}`;
   readonly #reader = new BatchReader();
+  readonly #copier = new StretchCopier();
 
   /** @param cursorPrefix - of the present epoch: sequence numbers go up over all epochs */
   constructor(cursorPrefix: `al1.${string}`) {
@@ -46,19 +47,22 @@ export class ChangeDecoder {
         continue;
       }
       if (reader.sequence < from || !(isWhole || isInRange(bytes, keyStart, keyEnd, range))) continue;
-      into.push(this.#change(batch, batchIndex, batchSize));
+      into.push(this.#change(batch, batchIndex, batchSize, isWhole));
       taken += reader.valueEnd - keyStart;
     }
+    this.#copier.forget();
     return taken;
   }
 
   /**
    * Gives each change of the batch to those who are interested in it, and makes it only if anybody is.
    *
-   * @param visit - called with the key, before the change is made; gives what takes it
+   * @param isAllWanted - there is somebody who takes every change
+   * @param find - told of each key; whether there is anybody who takes its change
    */
   route(
     batch: EncodedBatch,
+    isAllWanted: boolean,
     find: (bytes: Uint8Array, start: number, end: number) => boolean,
     take: (change: Change) => void,
   ): void {
@@ -70,17 +74,19 @@ export class ChangeDecoder {
     for (let batchIndex = 0; reader.next(); batchIndex += 1) {
       const { keyStart, keyEnd } = reader;
       if (isReserved(bytes, keyStart, keyEnd)) batchIndex -= 1;
-      else if (find(bytes, keyStart, keyEnd)) take(this.#change(batch, batchIndex, batchSize));
+      else if (find(bytes, keyStart, keyEnd)) take(this.#change(batch, batchIndex, batchSize, isAllWanted));
     }
+    this.#copier.forget();
   }
 
   /** The operation that the reader is at. */
-  #change({ bytes, timeMs }: EncodedBatch, batchIndex: number, batchSize: number): Change {
-    const { sequence, kind, keyStart, keyEnd } = this.#reader;
-    const key = copyOut(bytes, keyStart, keyEnd);
+  #change({ bytes, end, timeMs }: EncodedBatch, batchIndex: number, batchSize: number, areNextWanted: boolean): Change {
+    const { sequence, kind, keyStart, keyEnd, valueStart, valueEnd } = this.#reader;
+    const next = areNextWanted ? end : valueEnd;
+    const key = this.#copier.copy(bytes, keyStart, keyEnd, next);
     const cursor = `${this.#cursorPrefix}${sequence}` as const;
     if (kind === KIND_DELETE) return { type: 'delete', key, sequence, batchIndex, batchSize, timeMs, cursor };
-    const value = copyOut(bytes, this.#reader.valueStart, this.#reader.valueEnd);
+    const value = this.#copier.copy(bytes, valueStart, valueEnd, next);
     return { type: 'set', key, value, sequence, batchIndex, batchSize, timeMs, cursor };
   }
 }

@@ -70,6 +70,8 @@ export class ChangeHub {
   #interested: Subscriber[] = [];
   readonly #touched = new Set<Subscriber>();
   #soon: (() => void)[] = [];
+  /** Those that have something to give when more is durable. */
+  readonly #unready = new Set<ChangeHandOver>();
   readonly #waitingForSync = new Set<{ readonly sequence: SequenceNumber; readonly resume: () => void }>();
   #isComplete = false;
 
@@ -113,10 +115,15 @@ export class ChangeHub {
     for (let batch = 1; batch < bounds.length; batch += 1) {
       const start = bounds[batch - 1] as number;
       const end = bounds[batch] as number;
-      this.#decoder.route({ bytes, start, end, timeMs, hasBoundaries: true }, this.#find, (change) => {
-        all.push(change);
-        for (const subscriber of this.#interested) this.#give(subscriber, change);
-      });
+      this.#decoder.route(
+        { bytes, start, end, timeMs, hasBoundaries: true },
+        index.everything.size > 0,
+        this.#find,
+        (change) => {
+          all.push(change);
+          for (const subscriber of this.#interested) this.#give(subscriber, change);
+        },
+      );
     }
     for (const subscriber of this.#touched) {
       const { pending, pendingBytes } = subscriber;
@@ -132,7 +139,8 @@ export class ChangeHub {
 
   /** More has become durable: whoever waits for that may go on. */
   stir(): void {
-    for (const handOver of this.#open.keys()) handOver.stir();
+    for (const handOver of this.#unready) handOver.stir(); // each that is still not ready comes back when it is woken
+    this.#unready.clear();
     for (const one of this.#waitingForSync) {
       if (one.sequence > this.durableSequence && !this.#isComplete) continue;
       this.#waitingForSync.delete(one);
@@ -191,15 +199,17 @@ export class ChangeHub {
         return { values, position: reader.position - 1 };
       },
       skipped: (count, sequence) => ({ type: 'skipped', count, sequence, cursor: this.cursorAt(sequence) }),
+      whenReady: () => void this.#unready.add(handOver),
       soon: (work) => this.#runSoon(work),
     };
-    const handOver = new HandOver(port, { position, onOverflow, valuesMax, bytesMax });
+    const handOver: ChangeHandOver = new HandOver(port, { position, onOverflow, valuesMax, bytesMax });
     listener.subscriber = { handOver, pending: [], pendingBytes: 0 };
     if (listener.isListening) port.listen(true); // it began before there was anything to add
     const letGo = (): void => void reader?.close().catch(() => undefined);
     this.#open.set(handOver, letGo);
     handOver.onClose = () => {
       this.#open.delete(handOver);
+      this.#unready.delete(handOver);
       letGo();
     };
     if (this.#isComplete) handOver.complete();

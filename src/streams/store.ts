@@ -272,6 +272,9 @@ export class Store {
    * @param name - 1 to 128 of letters, digits, `.`, `_`, `-`; one position in this store
    * @throws InvalidArgumentError, OutOfRangeError, ReadOnlyError
    */
+  consumer(name: string, options: ConsumerOptions): Consumer;
+  // eslint-disable-next-line @typescript-eslint/unified-signatures -- of a union, no handler's parameter could be inferred
+  consumer(name: string, options: BatchConsumerOptions): Consumer;
   consumer(name: string, options: ConsumerOptions | BatchConsumerOptions): Consumer {
     return this.#engine.consumers.consumer(name, options, (change) => change);
   }

@@ -50,6 +50,7 @@ class World implements HandOverPort<Token> {
   handOver: HandOver<Token> | undefined;
   isListening = false;
   isPublishing = false;
+  isStirWanted = false;
   batchesPerPage = 2;
   replays = 0;
   overflowed: 'values' | 'bytes' | undefined;
@@ -83,6 +84,10 @@ class World implements HandOverPort<Token> {
   }
   skipped(skipped: number, last: number): Token {
     return { skipped, last };
+  }
+  whenReady(): void {
+    expect(this.ready()).toBeLessThan(this.last);
+    this.isStirWanted = true;
   }
   soon(work: () => void): void {
     this.soonLater(() => {
@@ -168,9 +173,11 @@ class World implements HandOverPort<Token> {
     return { skipped: (gap?.skipped ?? 0) + (entry?.values ?? 0), last: entry?.last ?? 0 };
   }
 
+  /** Stirs only whoever asked for it: who has nothing that is not ready must not be woken by every sync. */
   sync(position = this.last): void {
     this.durable = Math.max(this.durable, position);
-    this.handOver?.stir();
+    if (this.isStirWanted) this.handOver?.stir();
+    this.isStirWanted = false;
   }
 
   /** A page that came live must be the front of the naive buffer, and ready. */

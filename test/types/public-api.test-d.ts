@@ -78,3 +78,15 @@ void store.changes({ from: 'yesterday' });
 expectTypeOf(store.stats()).toEqualTypeOf<StoreStats>();
 expectTypeOf<Store>().toExtend<AsyncDisposable>();
 expectTypeOf(store.close()).toExtend<PromiseLike<void>>();
+
+// A handler's parameters are inferred, for single changes and for batches.
+store.consumer('totals', {
+  handle: (change, transaction) => {
+    expectTypeOf(change).toEqualTypeOf<Change>();
+    transaction.set('total', change.key);
+  },
+});
+store.consumer('totals', {
+  batch: { changesMax: 100 },
+  handle: (changes) => expectTypeOf(changes).toEqualTypeOf<readonly Change[]>() as undefined,
+});

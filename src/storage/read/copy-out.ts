@@ -31,3 +31,36 @@ export function copyOut(source: Uint8Array, start: number, end: number): Uint8Ar
   }
   return new Uint8Array(slab.buffer, offset, length);
 }
+
+/**
+ * The same for many pieces of one place, one after the other: a stretch is copied at once, and the pieces are views on the
+ * copy. What keeping one of them keeps is bounded as with {@link copyOut}.
+ */
+export class StretchCopier {
+  #source: Uint8Array = slab;
+  #start = 0;
+  #end = 0;
+  #copy: Uint8Array = slab;
+
+  /**
+   * Copies `source[start, end)`.
+   *
+   * @param next - up to here the rest will be asked for too, most probably. At least `end`
+   */
+  copy(source: Uint8Array, start: number, end: number, next: number): Uint8Array {
+    if (end - start > SHARED_BYTES_MAX) return copyOut(source, start, end);
+    if (source !== this.#source || start < this.#start || end > this.#end) {
+      this.#end = Math.min(next, start + SLAB_BYTES);
+      this.#copy = copyOut(source, start, this.#end);
+      this.#source = source;
+      this.#start = start;
+    }
+    return new Uint8Array(this.#copy.buffer, this.#copy.byteOffset + start - this.#start, end - start);
+  }
+
+  /** The source's bytes are going to change. */
+  forget(): void {
+    this.#source = this.#copy = slab;
+    this.#end = 0;
+  }
+}

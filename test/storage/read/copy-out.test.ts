@@ -1,7 +1,7 @@
 // Goal: what a caller gets is the caller's: right, of the right length, and shared with nobody who changes it.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { copyOut } from '../../../src/storage/read/copy-out.ts';
+import { copyOut, StretchCopier } from '../../../src/storage/read/copy-out.ts';
 import { runsOf } from '../../support/runs.ts';
 
 const SLAB_BYTES = 32 * 1024;
@@ -47,5 +47,46 @@ describe('bytes that are copied out', () => {
     expect(copyOut(source, 0, SLAB_BYTES).buffer.byteLength).toBe(SLAB_BYTES);
     expect(copyOut(source, 0, SLAB_BYTES / 8 + 1).buffer.byteLength).toBe(SLAB_BYTES / 8 + 1);
     expect(copyOut(source, 0, 1).buffer.byteLength).toBe(SLAB_BYTES);
+  });
+});
+
+describe('pieces of one stretch, copied out together', () => {
+  it('are the bytes asked for, also when the source changes between two stretches', () => {
+    const piece = fc.tuple(fc.integer({ min: 0, max: 300 }), fc.constantFrom(0, 1, 16, 100, 4096, 4097, 40_000));
+    fc.assert(
+      fc.property(
+        fc.array(fc.array(piece, { maxLength: 20 }), { maxLength: 4 }),
+        fc.boolean(),
+        (stretches, isDense) => {
+          const copier = new StretchCopier();
+          const source = new Uint8Array(64 * 1024);
+          const copies: { readonly copy: Uint8Array; readonly expected: Uint8Array }[] = [];
+          for (const [round, pieces] of stretches.entries()) {
+            for (let index = 0; index < source.length; index += 1) source[index] = (index * 31 + round) & 0xff;
+            let start = 0;
+            for (const [gap, length] of pieces) {
+              start = Math.min(start + gap, source.length);
+              const end = Math.min(start + length, source.length);
+              const expected = source.slice(start, end);
+              copies.push({ copy: copier.copy(source, start, end, isDense ? source.length : end), expected });
+              start = end;
+            }
+            copier.forget();
+          }
+          for (const { copy, expected } of copies) expect(Buffer.compare(copy, expected)).toBe(0);
+        },
+      ),
+      runsOf(60),
+    );
+  });
+
+  it('keep no more alive than one slab, and large ones only themselves', () => {
+    const copier = new StretchCopier();
+    const source = new Uint8Array(1024 * 1024);
+    for (let start = 0; start < source.length; start += 1000) {
+      const copy = copier.copy(source, start, Math.min(start + 1000, source.length), source.length);
+      expect(copy.buffer.byteLength).toBeLessThanOrEqual(SLAB_BYTES);
+    }
+    expect(copier.copy(source, 0, SLAB_BYTES / 8 + 1, source.length).buffer.byteLength).toBe(SLAB_BYTES / 8 + 1);
   });
 });

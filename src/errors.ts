@@ -226,8 +226,9 @@ export class InvalidArgumentError extends TypeError {
   readonly code = 'INVALID_ARGUMENT';
   readonly argument: string;
 
-  constructor(argument: string, expected: string, actual: unknown) {
-    super(`${argument} must be ${expected}, not ${actual === null ? 'null' : typeof actual}.`);
+  /** @param found - what it is, where its type does not say it */
+  constructor(argument: string, expected: string, actual: unknown, found?: string) {
+    super(`${argument} must be ${expected}, not ${found ?? (actual === null ? 'null' : typeof actual)}.`);
     this.name = 'InvalidArgumentError';
     this.argument = argument;
   }

@@ -102,6 +102,11 @@ export class ChangeHub {
     return log === undefined ? tree.visibleSequence : Math.min(tree.visibleSequence, log.durableSequence);
   }
 
+  /** Milliseconds since 1970. */
+  get nowMs(): number {
+    return this.#parts.clock.date().getTime();
+  }
+
   cursorAt(sequence: SequenceNumber): Cursor {
     return `${this.#cursorPrefix}${sequence}`;
   }

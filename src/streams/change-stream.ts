@@ -135,15 +135,15 @@ function checkKept(position: SequenceNumber, start: SequenceNumber): SequenceNum
 
 function positionOfCursor(hub: ChangeHub, cursor: Cursor): SequenceNumber {
   const { databaseId, epoch, sequence } = parseCursor(cursor);
-  const { archive } = hub;
-  if (archive === undefined) return sequence;
-  if (databaseId !== archive.databaseId) {
+  const { archive, visibleSequence } = hub;
+  if (archive !== undefined && databaseId !== archive.databaseId) {
     throw new InvalidCursorError(cursor, 'otherDatabase', 'it is of another database, or of one that was here before.');
   }
-  if (epoch > archive.epoch || (epoch === archive.epoch && sequence > hub.visibleSequence)) {
-    throw new InvalidCursorError(cursor, 'future', `the database has not got there: it is at ${hub.visibleSequence}.`);
+  const epochNow = archive?.epoch ?? epoch;
+  if (epoch > epochNow || (epoch === epochNow && sequence > visibleSequence)) {
+    throw new InvalidCursorError(cursor, 'future', `the database has not got there: it is at ${visibleSequence}.`);
   }
-  if (epoch === archive.epoch) return sequence;
+  if (archive === undefined || epoch === epochNow) return sequence;
   const end = archive.epochEnd(epoch);
   if (end === undefined || sequence > end) {
     throw new InvalidCursorError(
@@ -156,15 +156,16 @@ function positionOfCursor(hub: ChangeHub, cursor: Cursor): SequenceNumber {
   return sequence;
 }
 
-async function positionAtTime({ archive, visibleSequence }: ChangeHub, date: Date): Promise<SequenceNumber> {
+async function positionAtTime({ archive, visibleSequence, nowMs }: ChangeHub, date: Date): Promise<SequenceNumber> {
   if (archive === undefined) return visibleSequence;
   const timeMs = date.getTime();
-  const oldest = archive.oldestTimeMs;
-  if (archive.start > 1 && (oldest === undefined || timeMs < oldest)) {
+  // What is gone may have been committed in the same millisecond as the oldest that is there.
+  if (archive.start > 1 && timeMs <= (archive.oldestTimeMs ?? nowMs)) {
     throw new HistoryGoneError(archive.start - 1, archive.start);
   }
   const segment = archive.segmentAtTime(timeMs);
   if (segment === undefined) return visibleSequence;
+  if (timeMs <= segment.firstTimeMs) return segment.firstSequence - 1;
   const index = await archive.openIndex(segment);
   try {
     const tick = await index?.firstAtOrAfter(timeMs);
@@ -192,6 +193,8 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   #handOver: ChangeHandOver | undefined;
   #failure: Error | undefined;
   #isClosed = false;
+  /** Whether it is to begin with the oldest change there is, and has given none yet. */
+  #isStartMovable: boolean;
   #stopWaiting: (() => void) | undefined;
 
   constructor(
@@ -202,6 +205,7 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
     this.#hub = hub;
     this.#query = query;
     this.#scan = scan;
+    this.#isStartMovable = query.from === 'start';
     this.#stopListening = onAbort(query.signal, this.#abort);
     // What comes after 'now' is what comes after this line.
     if (query.from === 'now') this.#listen(hub.visibleSequence);
@@ -241,21 +245,30 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   /** A page that had to be waited for may come after an abort. */
   #checked(page: Waited<ChangeEvent>): Waited<ChangeEvent> {
     if (!(page instanceof Promise)) return page;
-    return page.then((values) => {
-      if (this.#failure !== undefined) throw this.#failure;
-      return values;
-    });
+    return page.then(
+      (values) => {
+        if (this.#failure !== undefined) throw this.#failure;
+        if (values !== undefined && values.length > 0) this.#isStartMovable = false;
+        return values;
+      },
+      (error: unknown) => this.#beginAgain(error),
+    );
+  }
+
+  /** What was the oldest a moment ago has been removed: whoever wants the oldest there is, and has nothing yet, gets that. */
+  #beginAgain(error: unknown): undefined {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!this.#isStartMovable || !(error instanceof HistoryGoneError) || this.#isClosed) throw error;
+    this.#handOver?.close();
+    this.#listen(error.oldest - 1);
+    return undefined;
   }
 
   async #begin(): Promise<undefined> {
     const { from, range } = this.#query;
     if (from === 'snapshot') {
-      // A snapshot for somebody who wants only what is durable must be so itself.
-      if (this.#query.durability === 'synced') await this.#untilDurable();
-      if (this.#hasEnded()) return undefined;
-      const sequence = this.#hub.visibleSequence;
       const bounds = { lower: range.lower, upper: range.upper };
-      this.#snapshotSequence = sequence;
+      this.#snapshotSequence = this.#hub.visibleSequence;
       this.#rows = this.#scan({
         ...bounds,
         isReverse: false,
@@ -264,6 +277,9 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
         signal: undefined, // an abort closes it
         select: SNAPSHOT_ENTRY,
       });
+      // A snapshot for somebody who wants only what is durable must be so itself. Its moment is held meanwhile: later
+      // there would be newer writes in it, which are not.
+      if (this.#query.durability === 'synced') await this.#untilDurable();
     } else {
       const position = await positionOf(this.#hub, from);
       if (!this.#hasEnded()) this.#listen(position);

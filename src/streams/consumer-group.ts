@@ -187,7 +187,13 @@ export class ConsumerGroup {
     if (stored !== undefined) return stored;
     const { cursor, sequence } = await this.#source.resolve(settings.from);
     const record: ConsumerRecord = { cursor, sequence, settled: [], isPaused: false };
-    await this.#write(record, settings);
+    this.#source.retain(this.#name, { cursor, sequence }); // while the record is written, history may be removed
+    try {
+      await this.#write(record, settings);
+    } catch (error) {
+      this.#source.retain(this.#name, undefined);
+      throw error;
+    }
     return record;
   }
 

@@ -137,11 +137,7 @@ export function checkConsumerOptions<C>(options: ConsumerOptions<C> | BatchConsu
   boundsOf(options);
   const batch = checkBatchSettings(options.batch);
   if (batch !== undefined && partitionBy !== undefined) {
-    throw new InvalidArgumentError(
-      'partitionBy',
-      'absent where there is batch, whose changes are all in order',
-      'both',
-    );
+    throw new InvalidArgumentError('partitionBy', 'absent beside batch, whose changes are all in order', partitionBy);
   }
   if (durability !== undefined) oneOf('durability', durability, ['synced', 'buffered']);
   const ack: unknown = options.ack ?? 'onCompletion';

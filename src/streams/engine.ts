@@ -300,7 +300,8 @@ export class Engine {
   async #closeHistory(isClean: boolean): Promise<void> {
     const { archive } = this.changes;
     if (archive === undefined) return;
-    if (isClean) await archive.persist(this.tree.versions.lastSequence, true);
+    // A log that is not sealed is found by the next open, which must not take it for one from before the last state.
+    if (isClean && archive.isSealed) await archive.persist(this.tree.versions.lastSequence, true);
     await archive.close();
   }
 

@@ -215,14 +215,15 @@ export class Store {
 
   /**
    * Everything that is committed, in the one order of all writes, from a place on: history first, then live, without a gap
-   * and without a repeat. Batches are whole; `pages()` gives them undivided. Completes when the store closes.
+   * and without a repeat. Batches are whole; `pages()` gives them undivided. Completes when the store closes; in the midst of
+   * a snapshot it fails instead, since an end would look like the end of the state.
    *
    * Never holds writers back. A subscriber that is too slow reads on from history (see {@link ChangesOptions.overflow}), at
    * constant memory. To go on after a restart, keep the `cursor` of the last change that was dealt with.
    *
    * @throws (at the call) InvalidArgumentError, OutOfRangeError
    * @returns fails with InvalidCursorError, HistoryGoneError (says where it can start), BufferOverflowError (`'fail'`),
-   *   CorruptionError, AbortedError
+   *   CorruptionError, AbortedError, ClosedError
    */
   changes(options?: ChangesOptions & { readonly from?: AfterSnapshot; readonly overflow?: KeepAll }): Stream<Change>;
   changes(

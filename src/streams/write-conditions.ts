@@ -262,8 +262,4 @@ function keyIdOf(key: Bytes): string {
 }
 
 const usedForAnotherBatch = (key: string): InvalidArgumentError =>
-  new InvalidArgumentError(
-    'idempotencyKey',
-    'used for one batch and its repetitions: it was used for another batch',
-    key,
-  );
+  new InvalidArgumentError('idempotencyKey', 'used for one batch and its repetitions', key, 'for another batch');

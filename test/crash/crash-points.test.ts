@@ -2,11 +2,11 @@
 // acknowledged as durable, a prefix of all writes, batches whole, and no stray file; and a crash in that open changes nothing.
 // History has exactly the batches of these writes; no number is given out again; a cursor of before leads on, or says that
 // what it stands behind was lost.
-// Method: random workloads on the strict file system; before every one of their file calls, images of what a crash would
+// Method: random workloads on the strict file system, every third on one without hard links; before every one of their file calls, images of what a crash would
 // leave; each of them is opened, compared with what the writers knew at that moment, and opened again.
 import { describe, expect, it } from 'vitest';
 import type { CrashMode } from '../../src/storage/file-system/memory-crash.ts';
-import type { FileOperation } from '../../src/storage/file-system/memory-faults.ts';
+import { Fault, type FileOperation } from '../../src/storage/file-system/memory-faults.ts';
 import { InvalidCursorError, MemoryFileSystem, open, type OpenOptions, type Store } from '../../src/index.ts';
 import { contentOf, DIRECTORY, nameOf, Workload } from '../support/crash-workload.ts';
 import { changesUpTo, historyViolation } from '../support/change-log.ts';
@@ -41,6 +41,10 @@ interface Image {
   readonly what: string;
 }
 
+/** On a file system without hard links, logs move into the archive when they are released. */
+const linkFault = ({ name }: FileOperation, hasLinks: boolean): Fault | undefined =>
+  name === 'link' && !hasLinks ? new Fault('EPERM') : undefined;
+
 /** Takes the images of a crash at this moment. */
 function imagesOf(
   source: MemoryFileSystem,
@@ -48,12 +52,19 @@ function imagesOf(
   modes: readonly CrashMode[],
   what: string,
   seed: number,
+  hasLinks: boolean,
 ): Image[] {
   return modes.map((mode, index) => {
     const image = source.crashImage(mode, randomOf(seed * 31 + index));
     return {
       // A copy, with a hook if there is one: an image is opened more than once.
-      fileSystem: (onOperation) => image.crashImage('all', () => 0, onOperation === undefined ? {} : { onOperation }),
+      fileSystem: (onOperation) =>
+        image.crashImage('all', () => 0, {
+          onOperation: (operation) => {
+            onOperation?.(operation);
+            return linkFault(operation, hasLinks);
+          },
+        }),
       demand: { ...demand, isKill: mode === 'all' },
       what: `${what}, image ${index} (${mode})`,
     };
@@ -143,12 +154,13 @@ async function checkHistory(
 const isAnswered = (state: string | undefined): boolean => state === 'synced' || state === 'buffered';
 
 /** The crash again, in the middle of the recovery. */
-async function crashInRecovery(image: Image, options: OpenOptions, seed: number): Promise<Image[]> {
+async function crashInRecovery(image: Image, options: OpenOptions, seed: number, hasLinks: boolean): Promise<Image[]> {
   const again: Image[] = [];
   const fileSystem: MemoryFileSystem = image.fileSystem((operation) => {
     if (!CHANGING.has(operation.name)) return undefined;
     const what = `${image.what}, again ${nameOf(operation)} of the recovery`;
-    again.push(...imagesOf(fileSystem, image.demand, ['synced', 'prefix', 'sectors'], what, seed + operation.index));
+    const modes = ['synced', 'prefix', 'sectors'] as const;
+    again.push(...imagesOf(fileSystem, image.demand, modes, what, seed + operation.index, hasLinks));
     return undefined;
   });
   await (await open(DIRECTORY, { ...options, fileSystem })).close();
@@ -167,14 +179,15 @@ describe('a crash at any file call', () => {
       let checked = 0;
       for (let count = 0; count < workloads; count += 1) {
         const workloadSeed = Math.floor(random() * 2 ** 31);
+        const hasLinks = count % 3 !== 1;
         const images: Image[] = [];
         const workload: Workload = new Workload(workloadSeed, (operation) => {
           if (!CHANGING.has(operation.name)) return undefined;
           const demand = { states: workload.tracked.states(), durableSequence: workload.durableSequence };
           const what = `ALLUVIUM_SEED=${seed}, workload ${count}, ${nameOf(operation)}`;
           const modes = [...MODES, MODES_IN_TURN[operation.index % MODES_IN_TURN.length] ?? 'zeros'];
-          images.push(...imagesOf(workload.fileSystem, demand, modes, what, workloadSeed + operation.index));
-          return undefined;
+          images.push(...imagesOf(workload.fileSystem, demand, modes, what, workloadSeed + operation.index, hasLinks));
+          return linkFault(operation, hasLinks);
         });
         await workload.run(10 + Math.floor(random() * 12));
         const { writes } = workload.tracked;
@@ -182,7 +195,7 @@ describe('a crash at any file call', () => {
           await check(image, writes, workload.options, index % REOPEN_EVERY === 0, index % HISTORY_EVERY === 0);
           checked += 1;
           if (index % RECOVERY_CRASH_EVERY !== 17 + count) continue;
-          for (const deeper of await crashInRecovery(image, workload.options, seed + index)) {
+          for (const deeper of await crashInRecovery(image, workload.options, seed + index, hasLinks)) {
             await check(deeper, writes, workload.options, false, true);
             checked += 1;
           }

@@ -1,15 +1,18 @@
 // Goal (T3 of the plan): whichever file call fails, once or for good, every operation gets an answer in time, errors are
 // typed, reads are right, no handle, lock or rejection is left behind, a passing failure is got over, and after the next
-// crash the database opens with everything that was acknowledged.
+// crash the database opens with everything that was acknowledged. History has what is there, and nothing else: also of a log
+// that failed, and was written again.
 // Method: a small workload on a file system that fails its N-th call, for every N, each time in another way.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CrashMode } from '../../src/storage/file-system/memory-crash.ts';
 import type { FileOperation } from '../../src/storage/file-system/memory-faults.ts';
 import { EngineError, type EngineEvent, open, type OpenOptions, type Store } from '../../src/index.ts';
+import { changesUpTo, historyViolation } from '../support/change-log.ts';
 import { contentOf, DIRECTORY } from '../support/crash-workload.ts';
 import { FaultFileSystem, type FaultPlan } from '../support/fault-file-system.ts';
 import { strayFiles } from '../support/file-census.ts';
 import { PROPERTY_MS, randomOf, runs, seedOfThisRun } from '../support/runs.ts';
+import { type TextEntry, textOf } from '../support/sorted-model.ts';
 import { TrackedWrites, violation } from '../support/tracked-writes.ts';
 
 const OPTIONS: OpenOptions = {
@@ -37,6 +40,9 @@ const FAULTS: readonly Omit<FaultPlan, 'isHit'>[] = [
   { code: 'EACCES', arrives: 0 },
   { code: 'EIO', arrives: 0.99 },
 ];
+
+/** Written after a crash. */
+const AFTER = 'after';
 
 const rejections: unknown[] = [];
 const note = (reason: unknown): void => void rejections.push(reason);
@@ -116,6 +122,7 @@ class Round {
 
   /** After a failure that has passed: soon writes are taken again, and if there was an event before, there is one now. */
   async #resume(store: Store): Promise<void> {
+    const { plan } = this.fileSystem;
     const isRefused = (): boolean =>
       this.events.findLast(({ type }) => type.startsWith('writes'))?.type === 'writesRefused';
     const hasResumed = async (): Promise<void> => {
@@ -128,6 +135,9 @@ class Round {
       if (hadFailed) await this.#checkCrash(burst, ['all']); // each of the next logs is of the time after the failure
     }
     await inTime('a write after a rotation', hasResumed());
+    this.fileSystem.plan = undefined; // what has not failed by now is not to fail in the check
+    await this.#checkHistory(store, await contentOf(store), this.tracked.writes.at(-1)?.sequence ?? 0);
+    this.fileSystem.plan = plan;
     await this.#checkCrash(this.tracked.writes.length, ['all', 'synced']); // with logs and manifests of the time after it
   }
 
@@ -160,6 +170,13 @@ class Round {
     await this.#checkCrash(seed, ['all', 'synced', 'prefix', 'sectors']);
   }
 
+  /** The changes from the start on are those of the writes that are there. */
+  async #checkHistory(store: Store, entries: readonly TextEntry[], last: number): Promise<void> {
+    const changes = await inTime('changes', changesUpTo(store, 'start', last));
+    const ofWrites = changes.filter(({ key }) => textOf(key) !== AFTER);
+    expect(historyViolation(this.tracked.writes, entries, ofWrites)).toBeUndefined();
+  }
+
   /** What was acknowledged survives a crash now, when no write waits. */
   async #checkCrash(seed: number, modes: readonly CrashMode[]): Promise<void> {
     const { fileSystem, tracked } = this;
@@ -168,9 +185,11 @@ class Round {
       const store = await open(DIRECTORY, { ...OPTIONS, fileSystem: image });
       expect(await strayFiles(image, DIRECTORY), mode).toBeUndefined();
       const demand = { states: tracked.states(), isKill: mode === 'all', durableSequence: 0 };
-      expect(violation(tracked.writes, demand, await contentOf(store)), mode).toBeUndefined();
-      const commit = await store.set('after', 'all');
+      const entries = await contentOf(store);
+      expect(violation(tracked.writes, demand, entries), mode).toBeUndefined();
+      const commit = await store.set(AFTER, 'all');
       expect(commit.durability).toBe('synced');
+      await this.#checkHistory(store, entries, commit.sequence);
       await store.close();
     }
   }

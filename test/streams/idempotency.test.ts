@@ -95,7 +95,7 @@ describe('a write with an idempotency key', () => {
     const { sequence } = store.stats();
     const second = write(store, 'k', operations);
     await expect(second).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', argument: 'idempotencyKey' });
-    await expect(second).rejects.toThrow('was used for another batch');
+    await expect(second).rejects.toThrow('not for another batch');
     expect(store.stats().sequence).toBe(sequence);
   });
 

@@ -1,18 +1,18 @@
 /** Subscribers of a change stream, what they were given, and what they should have been given. */
 import { expect } from 'vitest';
 import {
+  BufferOverflowError,
   type Change,
   type ChangeEvent,
   type ChangesOptions,
   type Cursor,
-  EngineError,
   HistoryGoneError,
   type SequenceNumber,
   type Store,
 } from '../../src/index.ts';
+import { toError } from '../../src/streams/to-error.ts';
 import { type ModelChange, scanned, type TextEntry, textOf } from './sorted-model.ts';
 import { modelChangeOf } from './store-commands.ts';
-import { inTime } from './waiting.ts';
 
 /** Everything that was committed, in order, and when. */
 export class CommittedChanges {
@@ -23,7 +23,10 @@ export class CommittedChanges {
   }
 
   /** The entries, and the sequence number of the set behind each, as of a sequence number. */
-  entriesAt(sequence: SequenceNumber): { readonly entries: TextEntry[]; readonly sequences: Map<string, number> } {
+  entriesAt(sequence: SequenceNumber): {
+    readonly entries: TextEntry[];
+    readonly sequences: Map<string, number>;
+  } {
     const values = new Map<string, string>();
     const sequences = new Map<string, number>();
     for (const change of this.changes) {
@@ -32,7 +35,10 @@ export class CommittedChanges {
       else values.set(change.key, change.value);
       sequences.set(change.key, change.sequence);
     }
-    return { entries: [...values].sort(([a], [b]) => (a < b ? -1 : 1)), sequences };
+    return {
+      entries: [...values].sort(([a], [b]) => (a < b ? -1 : 1)),
+      sequences,
+    };
   }
 
   after(position: SequenceNumber, options: ChangesOptions): ModelChange[] {
@@ -48,7 +54,39 @@ export class CommittedChanges {
 
 const isIn = (key: string, options: ChangesOptions): boolean => scanned([[key, '']], options).length > 0;
 
-type Way = 'values' | 'pages' | 'push';
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+/** The oldest sequence number that is kept: whoever asks for an older one is told at once. */
+export async function startOf(store: Store): Promise<SequenceNumber> {
+  const pages = store.changes({ from: 1 }).pages()[Symbol.asyncIterator]();
+  const start = pages.next().then(
+    () => 1,
+    (error: unknown) => {
+      if (error instanceof HistoryGoneError) return error.oldest;
+      throw error;
+    },
+  );
+  const answer = await Promise.race([start, turn().then(() => 1)]);
+  await pages.return?.();
+  return answer;
+}
+
+/** A cursor, and the sequence number that it stands behind. */
+export interface Place {
+  readonly cursor: Cursor;
+  readonly sequence: SequenceNumber;
+}
+
+export type Way = 'values' | 'pages' | 'push';
+
+/** Where it begins at the earliest and, `Infinity` if only a later look tells, at the latest. */
+export interface StartBounds {
+  readonly lowest: SequenceNumber;
+  readonly highest: SequenceNumber;
+}
+
+/** Milliseconds without anything new, after which nothing comes any more; generous, for busy machines. */
+const PATIENCE_MS = 5_000;
 
 /** One subscriber, over the life of one store. */
 export class Follower {
@@ -57,24 +95,42 @@ export class Follower {
   /** Behind which sequence number it begins; `undefined`: its first change, or its snapshot, tells. */
   position: SequenceNumber | undefined;
   readonly rows: ChangeEvent[] = [];
-  readonly changes: Change[] = [];
-  /** How many changes there were after each page. */
+  /** Changes, and in the place of others that they were dropped. */
+  readonly events: Exclude<ChangeEvent, { readonly type: 'entry' | 'snapshotEnd' }>[] = [];
+  /** How many events there were after each page. */
   readonly pageEnds: number[] = [];
   snapshotSequence: SequenceNumber | undefined;
-  cursor: Cursor | undefined;
+  /** Where another one would go on. */
+  place: Place | undefined;
   error: unknown;
   isOver = false;
+  readonly #store: Store;
+  #start: StartBounds | undefined;
   readonly #pages: AsyncIterator<readonly ChangeEvent[]>;
   readonly #close: () => void;
   #reading: Promise<void> | undefined;
 
-  constructor(store: Store, options: ChangesOptions, position: SequenceNumber | undefined, way: Way) {
+  /**
+   * @param position - behind which sequence number the first change comes, where that is known
+   * @param start - what else is known of where it begins
+   */
+  constructor(
+    store: Store,
+    options: ChangesOptions,
+    position: SequenceNumber | undefined,
+    way: Way,
+    start?: StartBounds,
+  ) {
+    this.#store = store;
     this.options = options;
     this.position = position;
     this.way = way;
+    this.#start = start;
     const stream = store.changes(options);
     if (way === 'push') {
-      this.#pages = { next: () => Promise.reject(new Error('it is not pulled')) };
+      this.#pages = {
+        next: () => Promise.reject(new Error('it is not pulled')),
+      };
       const subscription = stream.subscribe({
         next: (event) => this.#take([event]),
         error: (error: unknown) => this.#end(error),
@@ -89,32 +145,39 @@ export class Follower {
     }
   }
 
+  get changes(): readonly Change[] {
+    return this.events.filter((event) => event.type !== 'skipped');
+  }
+
   #end(error: unknown): void {
     this.isOver = true;
     this.error = error;
   }
 
   #take(page: readonly ChangeEvent[]): void {
+    if (this.isOver) this.error = new Error('something came after the end');
     for (const event of page) {
       if (event.type === 'entry') {
-        expect(this.snapshotSequence).toBeUndefined();
+        if (this.snapshotSequence !== undefined) this.error = new Error('a row after the end of the snapshot');
         this.rows.push(event);
-      } else if (event.type === 'snapshotEnd') {
-        expect(this.snapshotSequence).toBeUndefined();
-        this.snapshotSequence = event.sequence;
-        this.position = event.sequence;
-        this.cursor = event.cursor;
-      } else if (event.type !== 'skipped') {
-        this.position ??= event.sequence - 1;
-        this.changes.push(event);
-        this.cursor = event.cursor;
-      } else throw new Error('a policy that drops nothing has dropped something');
+        continue;
+      }
+      const { cursor, sequence } = event;
+      this.place = { cursor, sequence };
+      if (event.type === 'snapshotEnd') {
+        if (this.snapshotSequence !== undefined) this.error = new Error('a second snapshot');
+        this.snapshotSequence = sequence;
+        this.position = sequence;
+      } else {
+        if (event.type !== 'skipped') this.position ??= sequence - 1;
+        this.events.push(event);
+      }
     }
-    if (this.way === 'pages') this.pageEnds.push(this.changes.length);
+    if (this.way === 'pages') this.pageEnds.push(this.events.length);
   }
 
   /** Reads a page, or goes on waiting for the one that it waits for, so long as something can come. */
-  async read(turn: Promise<unknown>): Promise<void> {
+  async read(end: Promise<unknown>): Promise<void> {
     if (this.isOver || this.way === 'push') return;
     this.#reading ??= this.#pages
       .next()
@@ -123,7 +186,7 @@ export class Follower {
         (error: unknown) => this.#end(error),
       )
       .finally(() => (this.#reading = undefined));
-    await Promise.race([this.#reading, turn]);
+    await Promise.race([this.#reading, end]);
   }
 
   /** Stops; nothing is given any more. */
@@ -132,23 +195,44 @@ export class Follower {
     await this.#reading;
   }
 
-  /** Everything that it was given is what it should have been given, up to somewhere. */
-  check(committed: CommittedChanges): void {
-    const position = this.position ?? Infinity;
-    const given = this.changes.map(modelChangeOf);
-    const due = committed.after(position, this.options);
-    expect(given).toEqual(due.slice(0, given.length));
+  /** Everything that it was given is what it should have been given, up to somewhere; its end had a good reason. */
+  check(committed: CommittedChanges, isHistoryShort: boolean): void {
+    this.#checkEnd(isHistoryShort);
+    const due = committed.after(this.position ?? Infinity, this.options);
+    let given = 0;
+    const counts = this.events.map((event) => {
+      if (event.type === 'skipped') {
+        given += event.count;
+        expect(due[given - 1]?.sequence).toBeLessThanOrEqual(event.sequence);
+        expect(due[given]?.sequence ?? Infinity).toBeGreaterThan(event.sequence);
+      } else {
+        expect(modelChangeOf(event)).toEqual(due[given]);
+        given += 1;
+      }
+      return given;
+    });
     for (const end of this.pageEnds) {
-      const change = given[end - 1];
+      const change = due[(counts[end - 1] ?? 0) - 1];
       if (change !== undefined) expect(committed.isEndOfBatch(change, this.options)).toBe(true);
     }
     const times = this.changes.map(({ timeMs }) => timeMs);
     expect(times).toEqual([...times].sort((a, b) => a - b));
     if (this.options.from === 'snapshot') this.#checkRows(committed);
+    if (this.#start !== undefined) this.#checkStart(this.#start, committed);
+  }
+
+  #checkEnd(isHistoryShort: boolean): void {
+    const { error } = this;
+    if (error === undefined) return;
+    if (error instanceof HistoryGoneError && isHistoryShort) {
+      expect(error.sequence).toBeLessThan(error.oldest);
+    } else if (!(error instanceof BufferOverflowError && this.options.overflow === 'fail')) {
+      throw toError(error);
+    }
   }
 
   #checkRows(committed: CommittedChanges): void {
-    if (this.snapshotSequence === undefined) return expect(this.changes).toEqual([]);
+    if (this.snapshotSequence === undefined) return expect(this.events).toEqual([]);
     const { entries, sequences } = committed.entriesAt(this.snapshotSequence);
     const rows = this.rows.flatMap((row): (string | number)[][] =>
       row.type === 'entry' ? [[textOf(row.key), textOf(row.value), row.sequence]] : [],
@@ -157,38 +241,51 @@ export class Follower {
     expect(rows).toEqual(due.map(([key, value]) => [key, value, sequences.get(key)]));
   }
 
-  /** Whether it has everything that there is for it. */
-  isUpToDate(committed: CommittedChanges): boolean {
-    if (this.options.from === 'snapshot' && this.snapshotSequence === undefined) return false;
-    if (this.position === undefined) return committed.after(0, this.options).length === 0;
-    return this.changes.length >= committed.after(this.position, this.options).length;
+  #checkStart({ lowest, highest }: StartBounds, committed: CommittedChanges): void {
+    const [first] = this.changes;
+    if (first === undefined) return;
+    expect(first.sequence).toBeGreaterThanOrEqual(lowest);
+    const [latest] = committed.after(highest - 1, this.options);
+    if (latest !== undefined) expect(first.sequence).toBeLessThanOrEqual(latest.sequence);
   }
 
-  /** Reads on until it has everything; a place that is gone is an answer, where history is short. */
-  async drain(committed: CommittedChanges, isHistoryShort: boolean): Promise<void> {
-    const state = { isLate: false };
-    const work = async (): Promise<void> => {
-      while (!this.isOver && !this.isUpToDate(committed) && !state.isLate) {
-        const turn = new Promise<void>((resolve) => void setImmediate(resolve));
-        await this.read(turn);
-        if (this.way === 'push') await turn;
+  /** Whether it has everything that there is for it. */
+  #isUpToDate(committed: CommittedChanges): boolean {
+    if (this.options.from === 'snapshot' && this.snapshotSequence === undefined) return false;
+    const position = this.position ?? (this.#start?.highest ?? 1) - 1;
+    if (position === Infinity) return false; // nobody has looked where it may have begun
+    const given = this.events.reduce((sum, event) => sum + (event.type === 'skipped' ? event.count : 1), 0);
+    return given >= committed.after(position, this.options).length;
+  }
+
+  /** Reads on until it has everything, or comes to an end. */
+  async drain(committed: CommittedChanges): Promise<void> {
+    let [given, since] = [-1, performance.now()];
+    for (let turns = 0; ; turns += 1) {
+      const next = turn();
+      await this.read(next);
+      await next;
+      // When it has begun for certain; then now and then: each question reads from the disk.
+      if (this.options.from === 'start' && this.position === undefined && turns % 50 === 5) {
+        this.#start = { lowest: this.#start?.lowest ?? 1, highest: await startOf(this.#store) };
       }
-    };
-    const what = `${this.way} from ${String(this.options.from)} behind ${this.position}: ${this.changes.length} changes`;
-    await inTime(what, work()).finally(() => (state.isLate = true));
-    this.check(committed);
-    if (this.error === undefined) return;
-    if (!isHistoryShort || !(this.error instanceof HistoryGoneError)) throw this.error as EngineError;
-    expect(this.error.sequence).toBeLessThan(this.error.oldest);
+      if (this.isOver || this.#isUpToDate(committed)) return;
+      const now = this.events.length + this.rows.length;
+      if (now > given) [given, since] = [now, performance.now()];
+      if (performance.now() < since + PATIENCE_MS) continue;
+      this.check(committed, true); // a change that is missing says more
+      const from = `${String(this.options.from)}, behind ${this.position}`;
+      throw new Error(`${this.way} from ${from}: no more came after ${now}`);
+    }
   }
 }
 
 /** An iterator of values as one of pages with one value. */
-function inSingles(values: AsyncIterator<ChangeEvent>): AsyncIterator<readonly ChangeEvent[]> {
+function inSingles(values: AsyncIterator<ChangeEvent, unknown>): AsyncIterator<readonly ChangeEvent[]> {
   return {
     next: async () => {
-      const { done, value } = await values.next();
-      return done === true ? { done, value: undefined } : { done: false, value: [value as ChangeEvent] };
+      const result = await values.next();
+      return result.done === true ? { done: true, value: undefined } : { done: false, value: [result.value] };
     },
     return: async () => {
       await values.return?.();

@@ -1,6 +1,6 @@
 // A store and a change stream in a Map, a clock that is moved by hand: what a consumer stands on, without the engine. A
 // "crash" of a consumer is to drop all of it but the store.
-import { vi } from 'vitest';
+import { type Mock, vi } from 'vitest';
 import { ConflictError } from '../../src/errors.ts';
 import type {
   Bytes,
@@ -28,10 +28,15 @@ import { randomOf } from './runs.ts';
 const latin1 = (key: Bytes): string => Buffer.from(key as Uint8Array).toString('latin1');
 const bytes = (data: Bytes): Uint8Array => new Uint8Array(Buffer.from(data as Uint8Array));
 
+interface HandTimer {
+  readonly dueMs: number;
+  readonly work: () => void;
+}
+
 /** Time that passes only by `advance`. */
 export class HandClock implements Clock {
   nowMs = 0;
-  readonly timers = new Set<{ readonly dueMs: number; readonly work: () => void }>();
+  readonly timers: Set<HandTimer> = new Set();
   readonly #random = randomOf(1);
 
   now(): number {
@@ -92,10 +97,10 @@ export interface Hands {
 
 /** Everything that survives a crash. */
 export class ModelStore implements ConsumerStorePort, ConsumerSource {
-  readonly entries = new Map<string, VersionedValue>();
+  readonly entries: Map<string, VersionedValue> = new Map();
   readonly log: Change[] = [];
   readonly commits: (readonly WriteOperation[])[] = [];
-  readonly retained = new Map<string, Place>();
+  readonly retained: Map<string, Place> = new Map();
   readonly durability = 'buffered';
   readonly clock: Clock;
   sequence = 0;
@@ -107,7 +112,7 @@ export class ModelStore implements ConsumerStorePort, ConsumerSource {
     pageSize: () => 1_000,
     isPullSync: () => false,
   };
-  readonly waiting = new Set<() => void>();
+  readonly waiting: Set<() => void> = new Set();
   openSources = 0;
 
   constructor(clock: Clock) {
@@ -130,7 +135,7 @@ export class ModelStore implements ConsumerStorePort, ConsumerSource {
     return entry === undefined ? undefined : Buffer.from(entry.value).toString();
   }
 
-  readonly commit = vi.fn<ConsumerStorePort['commit']>(async (operations): Promise<Commit> => {
+  readonly commit: Mock<ConsumerStorePort['commit']> = vi.fn(async (operations): Promise<Commit> => {
     await this.hands.beforeCommit(operations);
     for (const operation of operations) {
       if (operation.type !== 'check') continue;

@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const CHILDREN = join(import.meta.dirname, '..', 'crash', 'children');
-/** A process that says nothing for so long hangs. */
-const SILENCE_MS = 60_000;
-/** Parts of the runs that are killed while they open, and that close the store, perhaps too late. */
+/** A process that has not come to the moment at which it is killed, or to its own end, after so long hangs. */
+const LONGEST_MS = 120_000;
+/** Parts of the runs: killed while they open; soon after; and those that close the store, perhaps too late. */
 const KILLED_OPENING = 0.2;
+const KILLED_EARLY = 0.25;
 const CLOSING = 0.15;
 
 /** An event, in words: its type and its amount. */
@@ -20,13 +21,13 @@ type EventText = string;
 /** What all the runs on one directory told. */
 export class Told {
   /** Batches, in the order in which they were begun; `true`: it may be repeated. */
-  readonly begun = new Map<number, boolean>();
+  readonly begun: Map<number, boolean> = new Map<number, boolean>();
   /** Sequence numbers of the batches that were acknowledged. */
-  readonly acknowledged = new Map<number, number>();
+  readonly acknowledged: Map<number, number> = new Map<number, number>();
   /** What was delivered, by sequence number. */
-  readonly delivered = new Map<number, EventText>();
+  readonly delivered: Map<number, EventText> = new Map<number, EventText>();
   /** Deliveries, by who got them; more than there are events when some came again. */
-  readonly deliveries = new Map<string, number>();
+  readonly deliveries: Map<string, number> = new Map<string, number>();
   readonly failures: string[] = [];
   /** Sequence number of the event that the last run ended with. */
   last: number | undefined;
@@ -95,8 +96,11 @@ export class EventProcesses {
     const { random } = this.#settings;
     const way = random();
     if (way < KILLED_OPENING) await this.#run({ killAt: 'opening', afterMs: random() * 60 });
-    else if (way < 1 - CLOSING) await this.#run({ killAt: 'open', afterMs: 5 + random() * 295 });
-    else {
+    else if (way < KILLED_OPENING + KILLED_EARLY) await this.#run({ killAt: 'open', afterMs: 5 + random() * 295 });
+    else if (way < 1 - CLOSING) {
+      // On a busy machine a fixed time may be over before there is any work to kill it at.
+      await this.#run({ killAt: 'acknowledged', afterMs: 5 + random() * 295 });
+    } else {
       const closeAfterMs = Math.floor(5 + random() * 200);
       await this.#run({ killAt: 'open', afterMs: closeAfterMs + random() * 80 }, { closeAfterMs });
     }
@@ -112,20 +116,32 @@ export class EventProcesses {
   async #run(kill: { killAt: string; afterMs: number } | undefined, more: object = {}): Promise<void> {
     const { script, directory, random, given } = this.#settings;
     const { told } = this;
-    const settings = { ...given, ...more, seed: Math.floor(random() * 2 ** 31), retry: told.unanswered, next: told.next };
+    const settings = {
+      ...given,
+      ...more,
+      seed: Math.floor(random() * 2 ** 31),
+      retry: told.unanswered,
+      next: told.next,
+    };
     const child = spawn(process.execPath, [join(CHILDREN, script), directory, JSON.stringify(settings)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const ended = once(child, 'close');
-    let timer = setTimeout(() => child.kill('SIGKILL'), SILENCE_MS);
     let stage = '';
+    let isDoomed = false;
+    const hangs = (): void => {
+      told.failures.push(`a run hangs${stage === '' ? '' : `, after it told: ${stage}`}`);
+      child.kill('SIGKILL');
+    };
+    let timer = setTimeout(hangs, LONGEST_MS);
     // What it said before its end is in the pipe still.
     for await (const line of createInterface({ input: child.stdout })) {
       if (!line.endsWith(';')) continue; // cut short by the kill
       const word = told.take(line.slice(0, -1));
       if (['opening', 'open', 'closed'].includes(word)) stage = word;
-      if (kill === undefined) timer.refresh();
-      if (word !== kill?.killAt) continue;
+      if (told.failures.length > 0) child.kill('SIGKILL'); // it has failed, and need not go on
+      if (word !== kill?.killAt || isDoomed) continue;
+      isDoomed = true;
       clearTimeout(timer);
       timer = setTimeout(() => child.kill('SIGKILL'), kill.afterMs);
     }

@@ -4,10 +4,10 @@
 const PATIENCE_MS = 15_000;
 
 /** What the promise gives; rejects when it takes too long. */
-export async function inTime<T>(what: string, work: PromiseLike<T>): Promise<T> {
+export async function inTime<T>(what: string, work: PromiseLike<T>, patienceMs: number = PATIENCE_MS): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: not within ${PATIENCE_MS} ms`)), PATIENCE_MS);
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${patienceMs} ms`)), patienceMs);
   });
   try {
     return await Promise.race([work, late]);

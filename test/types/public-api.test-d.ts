@@ -88,5 +88,7 @@ store.consumer('totals', {
 });
 store.consumer('totals', {
   batch: { changesMax: 100 },
-  handle: (changes) => expectTypeOf(changes).toEqualTypeOf<readonly Change[]>() as undefined,
+  handle: (changes) => {
+    expectTypeOf(changes).toEqualTypeOf<readonly Change[]>();
+  },
 });

@@ -12,7 +12,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { IoError } from '../../errors.ts';
 import { BatchReader, checkBatch } from '../codec/write-batch.ts';
 import { logName, parseFileName, pathOf } from '../file-names.ts';
-import type { FileSystem } from '../file-system/file-system.ts';
+import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
 import { RecordReader } from '../wal/record-reader.ts';
 import { ARCHIVE_DIRECTORY, parseArchiveName, segmentName } from './history-names.ts';
 import type { HistoryLoss, HistoryState, SegmentInfo } from './history-state.ts';
@@ -70,11 +70,14 @@ export async function findSegments(parts: FindParts): Promise<FoundSegments> {
   );
   const numbers = [...present]
     .filter((fileNumber) => !isReplayed.has(fileNumber) && !knownNumbers.has(fileNumber))
-    // A log of ours without its first name, at or above the one that recovery begins with, was never used.
-    .filter((fileNumber) => !wasOurs || fileNumber < logNumber)
+    // At or above the log that recovery begins with, and not to be replayed: of an opening that was cut short.
+    .filter((fileNumber) => fileNumber < logNumber)
     .sort((a, b) => a - b);
   const younger: ReadSegment[] = [];
-  for (const fileNumber of numbers) younger.push(await readSegment(parts, fileNumber));
+  for (const fileNumber of numbers) {
+    const before = younger.at(-1) ?? known.at(-1);
+    younger.push(await readSegment(parts, fileNumber, before?.lastTimeMs ?? 0));
+  }
   const segments = [
     ...known,
     ...(wasOurs ? closeBreaks(younger, state.end, tablesLast) : await writeAgain(parts, younger)),
@@ -134,15 +137,23 @@ async function moveLeftLogs(
   return moved;
 }
 
-/** What a segment holds, from its own bytes: up to the first record that cannot be read. */
-async function readSegment({ fileSystem, path, nowMs }: FindParts, fileNumber: number): Promise<ReadSegment> {
+/**
+ * What a segment holds, from its own bytes: up to the first record that cannot be read.
+ *
+ * @param leastMs - commit time of the newest change before
+ */
+async function readSegment(
+  { fileSystem, path, nowMs }: FindParts,
+  fileNumber: number,
+  leastMs: number,
+): Promise<ReadSegment> {
   const file = await fileSystem.openForRead(pathOf(path, segmentName(fileNumber)));
-  const times = new TimesOfOldLogs(fileSystem, path, nowMs);
+  const times = new TimesOfOldLogs(fileSystem, path, nowMs, leastMs);
   try {
     await times.begin(fileNumber);
     const records = new RecordReader(file, `${ARCHIVE_DIRECTORY}/${segmentName(fileNumber)}`);
     const reader = new BatchReader();
-    let [firstSequence, lastSequence, firstTimeMs, lastTimeMs, bytes] = [0, 0, 0, 0, 0];
+    let [firstSequence, lastSequence, firstTimeMs, lastTimeMs, bytes] = [0, 0, leastMs, leastMs, 0];
     for (;;) {
       const outcome = await records.next();
       const isGood = outcome.type === 'record' && E.isRight(checkBatch(outcome.bytes, 0, outcome.bytes.length));
@@ -187,12 +198,13 @@ async function writeAgain(parts: FindParts, younger: readonly ReadSegment[]): Pr
   const { fileSystem, path, nowMs } = parts;
   const end = parts.state?.end ?? 0;
   const written: SegmentInfo[] = [];
-  for (const { fileNumber, firstSequence, lastSequence } of younger) {
+  for (const { fileNumber, firstSequence, lastSequence, firstTimeMs } of younger) {
     if (firstSequence <= end) continue;
     const writer = await SegmentWriter.begin(fileSystem, path, fileNumber);
-    const times = new TimesOfOldLogs(fileSystem, path, nowMs);
-    const file = await fileSystem.openForRead(pathOf(path, segmentName(fileNumber)));
+    const times = new TimesOfOldLogs(fileSystem, path, nowMs, firstTimeMs);
+    let file: ReadableFile | undefined;
     try {
+      file = await fileSystem.openForRead(pathOf(path, segmentName(fileNumber)));
       await times.begin(fileNumber);
       const records = new RecordReader(file, `${ARCHIVE_DIRECTORY}/${segmentName(fileNumber)}`);
       const reader = new BatchReader();
@@ -212,7 +224,7 @@ async function writeAgain(parts: FindParts, younger: readonly ReadSegment[]): Pr
       throw error;
     } finally {
       await times.close();
-      await file.close();
+      await file?.close();
     }
   }
   if (written.length > 0) await fileSystem.syncDirectory(path);

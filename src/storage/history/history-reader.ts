@@ -103,7 +103,9 @@ export class HistoryReader {
         const last = sequence + count - 1;
         if (count === 0 || last < this.#position) continue;
         const tick = open.index?.inForceAt(sequence);
-        const timeMs = (tick instanceof Promise ? await tick : tick)?.timeMs ?? open.segment.firstTimeMs;
+        // Where the index of an earlier segment was lost, this one's may tell of times that went back.
+        const tickMs = (tick instanceof Promise ? await tick : tick)?.timeMs ?? 0;
+        const timeMs = Math.max(tickMs, open.segment.firstTimeMs);
         this.#position = last + 1;
         const { hasBoundaries } = open;
         if (!take({ bytes: outcome.bytes, start: 0, end: outcome.bytes.length, timeMs, hasBoundaries })) return;
@@ -134,23 +136,31 @@ export class HistoryReader {
     const segment = archive.segmentAt(this.#position);
     if (segment === undefined || segment === open?.segment) return segment && open;
     await this.#closeSegment();
-    const file = await archive.openSegment(segment);
-    const index = await archive.openIndex(segment);
-    const tick = this.#position > segment.firstSequence ? await index?.inForceAt(this.#position) : undefined;
-    const offset = tick?.offset ?? 0;
-    const name = segmentName(segment.fileNumber);
-    const records = new RecordReader(file, name, offset);
-    this.#open = {
-      segment,
-      file,
-      index,
-      records,
-      offset,
-      hasBoundaries: true,
-      hint: offset === 0 ? undefined : tick?.sequence,
-      isExhausted: false,
-    };
+    this.#open = await this.#openAt(segment, this.#position);
     return this.#open;
+  }
+
+  async #openAt(segment: Segment, position: number): Promise<OpenSegment> {
+    const file = await this.#archive.openSegment(segment);
+    let index: SegmentIndexReader | undefined;
+    try {
+      index = await this.#archive.openIndex(segment);
+      const tick = position > segment.firstSequence ? await index?.inForceAt(position) : undefined;
+      const offset = tick?.offset ?? 0;
+      return {
+        segment,
+        file,
+        index,
+        records: new RecordReader(file, segmentName(segment.fileNumber), offset),
+        offset,
+        hasBoundaries: true,
+        hint: offset === 0 ? undefined : tick?.sequence,
+        isExhausted: false,
+      };
+    } catch (error) {
+      await Promise.allSettled([file.close(), index?.close()]); // the first error says more
+      throw error;
+    }
   }
 
   /** The file ended, as it was when it was looked at, before what is known to be in it: it has grown since, or is damaged. */
@@ -177,8 +187,7 @@ export class HistoryReader {
   async #closeSegment(): Promise<void> {
     const open = this.#open;
     this.#open = undefined;
-    await open?.file.close();
-    await open?.index?.close();
+    await Promise.allSettled([open?.file.close(), open?.index?.close()]); // nothing was written, so nothing is lost
   }
 }
 

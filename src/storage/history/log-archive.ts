@@ -90,6 +90,11 @@ export class LogArchive {
     return this.#start;
   }
 
+  /** Whether all that was counted is in sealed segments. */
+  get isSealed(): boolean {
+    return this.#live.every((segment) => segment.isEmpty);
+  }
+
   /** Bytes of the segments whose logs are in tables. */
   get sealedBytes(): number {
     return this.#sealedBytes;
@@ -202,9 +207,11 @@ export class LogArchive {
 
   async #writeAgain(segment: LiveSegment): Promise<void> {
     const writer = await SegmentWriter.begin(this.#fileSystem, this.#path, segment.fileNumber);
-    const log = await this.openSegment(segment);
-    const index = await this.openIndex(segment);
+    let log: ReadableFile | undefined;
+    let index: SegmentIndexReader | undefined;
     try {
+      log = await this.openSegment(segment);
+      index = await this.openIndex(segment);
       const name = logName(segment.fileNumber);
       const records = new RecordReader(log, name);
       const batch = new BatchReader();
@@ -227,8 +234,7 @@ export class LogArchive {
       await writer.abandon();
       throw error;
     } finally {
-      await log.close();
-      await index?.close();
+      await Promise.allSettled([log?.close(), index?.close()]); // nothing was written to them
     }
   }
 

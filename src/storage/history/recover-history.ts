@@ -97,7 +97,7 @@ export class HistoryOpening {
     // An opening that was cut short before its MANIFEST has written down more than it has given out.
     const end = state !== undefined && state.end <= parts.tablesLast ? state.end : 0;
     this.#accountedFor = Math.max(end, found.segments.at(-1)?.lastSequence ?? 0, found.start - 1);
-    this.#times = new TimesOfOldLogs(parts.fileSystem, path, parts.nowMs);
+    this.#times = new TimesOfOldLogs(parts.fileSystem, path, parts.nowMs, found.segments.at(-1)?.lastTimeMs ?? 0);
   }
 
   static async begin(parts: HistoryOpenParts): Promise<HistoryOpening> {
@@ -173,7 +173,7 @@ export class HistoryOpening {
     const isClean = isNew || (state?.isClean === true && this.#wasOurs && this.#firstReplayed === undefined);
     const last = Math.max(tablesLast, this.#lastReplayed);
     // Of what we have published, no more is left than this; another program may have given the numbers behind it to others.
-    const survived = this.#wasOurs || isNew ? last : Math.min(last, this.#accountedFor);
+    const survived = this.#wasOurs || isNew ? last : Math.min(begins - 1, this.#accountedFor);
     const epoch = state?.epoch ?? 1;
     const epochEnds = (state?.epochEnds ?? []).map((end): EpochEnd => ({
       ...end,
@@ -209,10 +209,11 @@ export class HistoryOpening {
     const newestKnown = this.#segments.reduce((most, { fileNumber }) => Math.max(most, fileNumber), 0);
     const batches = first > last ? undefined : await rebuild(first, last, newestKnown);
     if (batches === undefined) return this.#lose(first, last + 1, 'foreignWriter');
+    const timeMs = Math.max(this.#parts.nowMs, this.#segments.at(-1)?.lastTimeMs ?? 0);
     const writer = await SegmentWriter.begin(this.#parts.fileSystem, this.#path, allocateFileNumber(), false);
     try {
       for (const [index, batch] of batches.entries()) {
-        await writer.add(batch, 0, batch.length, first + index, 1, this.#parts.nowMs);
+        await writer.add(batch, 0, batch.length, first + index, 1, timeMs);
       }
       await writer.finish();
     } catch (error) {

@@ -87,8 +87,8 @@ export class SegmentWriter {
       await this.#log.flushStaged();
       await this.#log.sync();
     } finally {
+      await this.#index.close().catch(() => undefined); // first: the other one may fail
       await this.#log.close();
-      await this.#index.close().catch(() => undefined);
     }
     for (const name of [indexName(this.#log.fileNumber), segmentName(this.#log.fileNumber)]) {
       await this.#fileSystem.rename(pathOf(this.#archive, temporaryOf(name)), pathOf(this.#archive, name));

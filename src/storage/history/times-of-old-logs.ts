@@ -4,18 +4,26 @@ import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
 import { indexName } from './history-names.ts';
 import { SegmentIndexReader, type Tick } from './segment-index.ts';
 
-/** Commit times of logs of an earlier session, as far as their indexes tell. */
+/**
+ * Commit times of logs of an earlier session, as far as their indexes tell; asked for in the order of the changes. Never
+ * going back, whatever the power has taken of the indexes, and wherever the clock stands now.
+ */
 export class TimesOfOldLogs {
   readonly #fileSystem: FileSystem;
   readonly #path: string;
   readonly #nowMs: number;
   #index: SegmentIndexReader | undefined;
+  #newestMs: number;
 
-  /** @param nowMs - the commit time of what no index tells of */
-  constructor(fileSystem: FileSystem, path: string, nowMs: number) {
+  /**
+   * @param nowMs - the commit time of what no index tells of
+   * @param leastMs - that of the newest change before
+   */
+  constructor(fileSystem: FileSystem, path: string, nowMs: number, leastMs: number) {
     this.#fileSystem = fileSystem;
     this.#path = path;
     this.#nowMs = nowMs;
+    this.#newestMs = leastMs;
   }
 
   async begin(fileNumber: number): Promise<void> {
@@ -31,13 +39,14 @@ export class TimesOfOldLogs {
   }
 
   #timeOf(tick: Tick | undefined): number {
-    return tick?.timeMs ?? this.#nowMs;
+    this.#newestMs = Math.max(this.#newestMs, tick?.timeMs ?? this.#nowMs);
+    return this.#newestMs;
   }
 
   async close(): Promise<void> {
     const index = this.#index;
     this.#index = undefined;
-    await index?.close();
+    await index?.close().catch(() => undefined); // nothing was written to it
   }
 }
 

@@ -104,9 +104,12 @@ const isChange = ({ type }) => type === 'set' || type === 'delete';
 /** The present state; when its place is gone, from a new snapshot. */
 async function mirror(name) {
   for (;;) {
+    const progress = { isInSnapshot: false };
     try {
-      return await mirrorOnce(name);
+      return await mirrorOnce(name, progress);
     } catch (error) {
+      // A stream of changes completes with its store, but a snapshot that is not whole must not look as if it were.
+      if (isStopped && progress.isInSnapshot && error.code === 'CLOSED') return;
       if (!isHistoryShort || error.code !== 'HISTORY_GONE') throw error;
       tell('overtaken', name);
       save(name, {});
@@ -114,8 +117,9 @@ async function mirror(name) {
   }
 }
 
-async function mirrorOnce(name) {
+async function mirrorOnce(name, progress) {
   const { cursor = 'snapshot', entries = [] } = load(name, {});
+  progress.isInSnapshot = cursor === 'snapshot';
   const state = new Map(entries);
   let last = 0;
   for await (const page of store.changes({ ...EVENTS, from: cursor, durability: 'synced' }).pages()) {
@@ -125,6 +129,7 @@ async function mirrorOnce(name) {
       if (event.type === 'delete') state.delete(textOf(event.key));
       else if (event.type !== 'snapshotEnd') state.set(textOf(event.key), textOf(event.value));
       if (event.type === 'entry') continue;
+      progress.isInSnapshot = false;
       last = event.sequence;
       place = event.cursor;
     }

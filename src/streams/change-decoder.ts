@@ -17,6 +17,13 @@ export interface EncodedBatch {
   readonly hasBoundaries: boolean;
 }
 
+/** Batches that were committed as one group: one between each two neighbours of `bounds`. */
+export interface EncodedBatches {
+  readonly bytes: Uint8Array;
+  readonly bounds: readonly number[];
+  readonly timeMs: number;
+}
+
 export class ChangeDecoder {
   readonly #cursorPrefix: `al1.${string}`;
   readonly #reader = new BatchReader();
@@ -47,7 +54,7 @@ export class ChangeDecoder {
         continue;
       }
       if (reader.sequence < from || !(isWhole || isInRange(bytes, keyStart, keyEnd, range))) continue;
-      into.push(this.#change(batch, batchIndex, batchSize, isWhole));
+      into.push(this.#change(bytes, batch.timeMs, batchIndex, batchSize, isWhole ? end : 0));
       taken += reader.valueEnd - keyStart;
     }
     this.#copier.forget();
@@ -55,38 +62,46 @@ export class ChangeDecoder {
   }
 
   /**
-   * Gives each change of the batch to those who are interested in it, and makes it only if anybody is.
+   * Gives each change of a group of batches to those who are interested in it, and makes it only if anybody is.
    *
    * @param isAllWanted - there is somebody who takes every change
    * @param find - told of each key; whether there is anybody who takes its change
    */
   route(
-    batch: EncodedBatch,
+    { bytes, bounds, timeMs }: EncodedBatches,
     isAllWanted: boolean,
     find: (bytes: Uint8Array, start: number, end: number) => boolean,
     take: (change: Change) => void,
   ): void {
-    const { bytes, start, end } = batch;
     const reader = this.#reader;
-    reader.reset(bytes, start, end);
-    const batchSize = visibleOperations(reader, bytes);
-    reader.reset(bytes, start, end);
-    for (let batchIndex = 0; reader.next(); batchIndex += 1) {
-      const { keyStart, keyEnd } = reader;
-      if (isReserved(bytes, keyStart, keyEnd)) batchIndex -= 1;
-      else if (find(bytes, keyStart, keyEnd)) take(this.#change(batch, batchIndex, batchSize, isAllWanted));
+    const end = isAllWanted ? (bounds.at(-1) as number) : 0;
+    for (let batch = 1; batch < bounds.length; batch += 1) {
+      const batchStart = bounds[batch - 1] as number;
+      const batchEnd = bounds[batch] as number;
+      reader.reset(bytes, batchStart, batchEnd);
+      const batchSize = visibleOperations(reader, bytes);
+      if (reader.count > 1) reader.reset(bytes, batchStart, batchEnd);
+      for (let batchIndex = 0; reader.next(); batchIndex += 1) {
+        const { keyStart, keyEnd } = reader;
+        if (isReserved(bytes, keyStart, keyEnd)) batchIndex -= 1;
+        else if (find(bytes, keyStart, keyEnd)) take(this.#change(bytes, timeMs, batchIndex, batchSize, end));
+      }
     }
     this.#copier.forget();
   }
 
-  /** The operation that the reader is at. */
-  #change({ bytes, end, timeMs }: EncodedBatch, batchIndex: number, batchSize: number, areNextWanted: boolean): Change {
+  /**
+   * The operation that the reader is at.
+   *
+   * @param next - up to here all bytes will be wanted, if that is behind this operation
+   */
+  #change(bytes: Uint8Array, timeMs: number, batchIndex: number, batchSize: number, next: number): Change {
     const { sequence, kind, keyStart, keyEnd, valueStart, valueEnd } = this.#reader;
-    const next = areNextWanted ? end : valueEnd;
-    const key = this.#copier.copy(bytes, keyStart, keyEnd, next);
+    const end = Math.max(next, valueEnd);
+    const key = this.#copier.copy(bytes, keyStart, keyEnd, end);
     const cursor = `${this.#cursorPrefix}${sequence}` as const;
     if (kind === KIND_DELETE) return { type: 'delete', key, sequence, batchIndex, batchSize, timeMs, cursor };
-    const value = this.#copier.copy(bytes, valueStart, valueEnd, next);
+    const value = this.#copier.copy(bytes, valueStart, valueEnd, end);
     return { type: 'set', key, value, sequence, batchIndex, batchSize, timeMs, cursor };
   }
 }

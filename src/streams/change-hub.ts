@@ -117,19 +117,10 @@ export class ChangeHub {
     if (index.size === 0) return;
     const { bytes, bounds, firstSequence: first, lastSequence: last } = encoded;
     const all: Change[] = [];
-    for (let batch = 1; batch < bounds.length; batch += 1) {
-      const start = bounds[batch - 1] as number;
-      const end = bounds[batch] as number;
-      this.#decoder.route(
-        { bytes, start, end, timeMs, hasBoundaries: true },
-        index.everything.size > 0,
-        this.#find,
-        (change) => {
-          all.push(change);
-          for (const subscriber of this.#interested) this.#give(subscriber, change);
-        },
-      );
-    }
+    this.#decoder.route({ bytes, bounds, timeMs }, index.everything.size > 0, this.#find, (change) => {
+      all.push(change);
+      for (const subscriber of this.#interested) this.#give(subscriber, change);
+    });
     for (const subscriber of this.#touched) {
       const { pending, pendingBytes } = subscriber;
       subscriber.pending = [];

@@ -244,7 +244,10 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
 
   /** A page that had to be waited for may come after an abort. */
   #checked(page: Waited<ChangeEvent>): Waited<ChangeEvent> {
-    if (!(page instanceof Promise)) return page;
+    if (!(page instanceof Promise)) {
+      if (page !== undefined) this.#isStartMovable = false;
+      return page;
+    }
     return page.then(
       (values) => {
         if (this.#failure !== undefined) throw this.#failure;

@@ -323,7 +323,9 @@ class Run {
       }
     }
     meet(kind);
-    this.#followers.set(where, new Follower(store, { ...range, ...rest, from }, position, way, bounds));
+    // How many were dropped can be told only by who knows where it begins.
+    const overflow = bounds === undefined ? rest.overflow : 'replay';
+    this.#followers.set(where, new Follower(store, { ...range, ...rest, overflow, from }, position, way, bounds));
   }
 
   async #settle(): Promise<void> {
@@ -523,6 +525,59 @@ describe('followers of the change stream', () => {
       expect(times).toHaveLength(3);
       expect(times).toEqual([...times].sort((a, b) => a - b));
       await third.close();
+    });
+
+    it('an error, if they began with the oldest, were given something live, and what came then is gone', async () => {
+      const options = { ...TINY, fileSystem: new MemoryFileSystem(), historyBytesMax: 0, historyHardBytesMax: 0 };
+      const store = await open(DIRECTORY, options);
+      const follower = new Follower(store, { from: 'start', bufferChangesMax: 1 }, 0, 'pages');
+      await follower.read(turn());
+      await store.set('a', '1');
+      for (let turns = 0; turns < 1000 && follower.events.length === 0; turns += 1) await follower.read(turn());
+      for (let index = 0; index < 5; index += 1) await store.set('a', 'v'.repeat(300));
+      await store.flush();
+      for (let turns = 0; turns < 1000 && (await startOf(store)) < 7; turns += 1) await turn();
+      await store.set('a', '7');
+      for (let turns = 0; turns < 1000 && !follower.isOver; turns += 1) await follower.read(turn());
+      expect(follower.changes.map(({ sequence }) => sequence)).toEqual([1]);
+      expect(follower.error).toBeInstanceOf(HistoryGoneError);
+      await store.close();
+    });
+
+    it('all that the state of history tells of, when the power goes while a log is put away and history is removed', async () => {
+      const memory = new MemoryFileSystem();
+      let [states, isLogHeld] = [Infinity, false];
+      const fileSystem = new DelayedFileSystem(memory, async (call) => {
+        const isState = /^create .*STATE\.tmp$/.test(call);
+        while ((isState && states === 0) || (isLogHeld && /^remove \/data\/\d+\.log$/.test(call))) await turn();
+        if (isState) states -= 1;
+      });
+      const turns = async (): Promise<void> => {
+        for (let count = 0; count < 100; count += 1) await turn();
+      };
+      const store = await open(DIRECTORY, { ...TINY, fileSystem, historyBytesMax: 0, historyHardBytesMax: 0 });
+      states = 0;
+      await store.set('a', '1');
+      await store.flush(); // the first log is to go, when the state says so
+      await store.set('a', '2');
+      isLogHeld = true;
+      const flushed = store.flush().then(); // the second log is being put away
+      await turns();
+      states = 1; // the first one goes; then the second is found, and waits for the state
+      await turns();
+      isLogHeld = false;
+      await turns();
+      const image = memory.crashImage('zeros', () => 0.5);
+      states = Infinity;
+      await flushed;
+      await store.close();
+      const after = await open(DIRECTORY, { ...TINY, fileSystem: image });
+      expect(await startOf(after)).toBe(2);
+      const all = new Follower(after, { from: 'start' }, 1, 'pages');
+      for (let count = 0; count < 1000 && all.events.length === 0; count += 1) await all.read(turn());
+      await all.close();
+      expect(all.changes.map(({ sequence }) => sequence)).toEqual([2]);
+      await after.close();
     });
 
     it('an error, from a date at which the oldest change that is kept was committed, and some that are gone', async () => {

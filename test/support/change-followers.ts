@@ -56,7 +56,7 @@ const isIn = (key: string, options: ChangesOptions): boolean => scanned([[key, '
 
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
-/** The oldest sequence number that is kept: whoever asks for an older one is told at once. */
+/** The oldest sequence number that is kept: whoever asks for an older one is told at once, or after a turn on a busy machine. */
 export async function startOf(store: Store): Promise<SequenceNumber> {
   const pages = store.changes({ from: 1 }).pages()[Symbol.asyncIterator]();
   const start = pages.next().then(
@@ -66,7 +66,8 @@ export async function startOf(store: Store): Promise<SequenceNumber> {
       throw error;
     },
   );
-  const answer = await Promise.race([start, turn().then(() => 1)]);
+  const tooLate = turn().then(turn).then(turn);
+  const answer = await Promise.race([start, tooLate.then(() => 1)]);
   await pages.return?.();
   return answer;
 }
@@ -258,6 +259,12 @@ export class Follower {
     return given >= committed.after(position, this.options).length;
   }
 
+  /** Where history begins now is the latest that it can have begun: until it has something, it begins with the oldest there is. */
+  async #lookForStart(): Promise<void> {
+    if (this.options.from !== 'start' || this.#start === undefined) return;
+    this.#start = { lowest: this.#start.lowest, highest: await startOf(this.#store) };
+  }
+
   /** Reads on until it has everything, or comes to an end. */
   async drain(committed: CommittedChanges): Promise<void> {
     let [given, since] = [-1, performance.now()];
@@ -266,10 +273,8 @@ export class Follower {
       await this.read(next);
       await next;
       // When it has begun for certain; then now and then: each question reads from the disk.
-      if (this.options.from === 'start' && this.position === undefined && turns % 50 === 5) {
-        this.#start = { lowest: this.#start?.lowest ?? 1, highest: await startOf(this.#store) };
-      }
-      if (this.isOver || this.#isUpToDate(committed)) return;
+      if (this.position === undefined && turns % 50 === 5) await this.#lookForStart();
+      if (this.isOver || this.#isUpToDate(committed)) return this.#lookForStart();
       const now = this.events.length + this.rows.length;
       if (now > given) [given, since] = [now, performance.now()];
       if (performance.now() < since + PATIENCE_MS) continue;

@@ -166,7 +166,14 @@ export class LogArchive {
     // What fails here, the next open does.
     if (segment.isLinked || !isKept) await this.#fileSystem.remove(name).catch(() => undefined);
     else await this.#moveHere(segment, name);
-    if (!isKept || segment.lastSequence < this.#start) await this.#remove(segment);
+    if (segment.isEmpty) await this.#remove(segment);
+    // It is gone, from before or since a moment ago: as in `#removeGone`, first the state says so.
+    else if (segment.lastSequence < this.#start) {
+      await this.#persist().then(
+        () => this.#remove(segment),
+        () => undefined,
+      );
+    }
     if (this.#sinceState >= SEGMENTS_PER_STATE) await this.#persist().catch(() => undefined);
   }
 

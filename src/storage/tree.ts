@@ -19,7 +19,7 @@ import type { VersionSet } from './manifest/version-set.ts';
 import type { Version } from './manifest/version.ts';
 import { ArenaPool } from './memtable/arena-pool.ts';
 import type { Memtable } from './memtable/memtable.ts';
-import { findInTables } from './read/find-in-tables.ts';
+import { findInTables, findInTablesNow } from './read/find-in-tables.ts';
 import type { InternalIterator, Step } from './read/internal-iterator.ts';
 import { KIND_DELETE } from './read/internal-iterator.ts';
 import { MergeIterator } from './read/merge-iterator.ts';
@@ -126,10 +126,7 @@ export class Tree {
    * lookup's key must stay unchanged, and the version is held until the step is done.
    */
   find(lookup: Lookup): Step {
-    if (findInMemtable(this.active, lookup)) return undefined;
-    for (let index = this.waiting.length - 1; index >= 0; index -= 1) {
-      if (findInMemtable((this.waiting[index] as WaitingMemtable).memtable, lookup)) return undefined;
-    }
+    if (this.#findInMemtables(lookup)) return undefined;
     const version = this.versions.current;
     const step = findInTables(version, this.tables, lookup);
     if (step === undefined) return undefined;
@@ -138,6 +135,19 @@ export class Tree {
       this.versions.release(version);
       if (version.holders === 0) this.sweep();
     });
+  }
+
+  /** The same, and reads on the calling thread what must be read. */
+  findNow(lookup: Lookup): void {
+    if (!this.#findInMemtables(lookup)) findInTablesNow(this.versions.current, this.tables, lookup);
+  }
+
+  #findInMemtables(lookup: Lookup): boolean {
+    if (findInMemtable(this.active, lookup)) return true;
+    for (let index = this.waiting.length - 1; index >= 0; index -= 1) {
+      if (findInMemtable((this.waiting[index] as WaitingMemtable).memtable, lookup)) return true;
+    }
+    return false;
   }
 
   /** All entries of the view, unfiltered, in internal key order. The view must be held until the iterator is closed. */

@@ -102,9 +102,10 @@ export class ChangeHub {
     return log === undefined ? tree.visibleSequence : Math.min(tree.visibleSequence, log.durableSequence);
   }
 
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970; as commit times, not before the newest of them, if the clock was put back. */
   get nowMs(): number {
-    return this.#parts.clock.date().getTime();
+    const { clock, log } = this.#parts;
+    return Math.max(clock.date().getTime(), log?.commitTimeMs ?? 0);
   }
 
   cursorAt(sequence: SequenceNumber): Cursor {

@@ -4,7 +4,7 @@
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { ClosedError, ConsumerError } from '../errors.ts';
-import type { KeyRange, WriteOperation } from '../model.ts';
+import type { Durability, KeyRange, WriteOperation } from '../model.ts';
 import { type CheckedSettings, fingerprintOf } from './consumer-options.ts';
 import { type ConsumerRecord, decodeRecord, encodeRecord, recordKeyOf } from './consumer-record.ts';
 import { ConsumerSession } from './consumer-session.ts';
@@ -91,15 +91,17 @@ export class ConsumerGroup {
     return { ...backlog, changes: Math.max(0, backlog.changes - settled) };
   }
 
-  seek(from: ConsumerFrom, settings: CheckedSettings): Promise<void> {
+  seek(from: ConsumerFrom): Promise<void> {
     return this.#inTurn(async () => {
-      const { cursor, sequence } = await this.#source.resolve(from);
       await this.#stop();
       try {
+        const place = await this.#source.resolve(from);
         // A record that cannot be read is what a seek mends.
         const stored = await this.#read().catch(() => undefined);
-        const isPaused = stored?.isPaused ?? false;
-        await this.#write({ cursor, sequence, settled: [], isPaused }, settings);
+        // Both places are wanted until the new one is on the disk: a power cut may bring the old one back.
+        const isBack = stored === undefined || place.sequence < stored.sequence;
+        this.#source.retain(this.#name, isBack ? place : { cursor: stored.cursor, sequence: stored.sequence });
+        await this.#write({ ...place, settled: [], isPaused: stored?.isPaused ?? false }, 'synced');
       } finally {
         await this.#start();
       }
@@ -110,7 +112,7 @@ export class ConsumerGroup {
     return this.#inTurn(async () => {
       if (this.#session !== undefined) return this.#session.setPaused(isPaused);
       const record = await this.#load(settings);
-      if (record.isPaused !== isPaused) await this.#write({ ...record, isPaused }, settings);
+      if (record.isPaused !== isPaused) await this.#write({ ...record, isPaused }, this.#durabilityOf(settings));
     });
   }
 
@@ -189,7 +191,7 @@ export class ConsumerGroup {
     const record: ConsumerRecord = { cursor, sequence, settled: [], isPaused: false };
     this.#source.retain(this.#name, { cursor, sequence }); // while the record is written, history may be removed
     try {
-      await this.#write(record, settings);
+      await this.#write(record, this.#durabilityOf(settings));
     } catch (error) {
       this.#source.retain(this.#name, undefined);
       throw error;
@@ -202,9 +204,12 @@ export class ConsumerGroup {
     return entry === undefined ? undefined : recordOf(this.#name, entry.value);
   }
 
-  async #write(record: ConsumerRecord, settings: CheckedSettings): Promise<void> {
+  #durabilityOf(settings: CheckedSettings): Durability {
+    return settings.durability ?? this.#store.durability;
+  }
+
+  async #write(record: ConsumerRecord, durability: Durability): Promise<void> {
     const value = encodeRecord(record);
-    const durability = settings.durability ?? this.#store.durability;
     await this.#store.commit([{ type: 'set', key: recordKeyOf(this.#name), value }], durability);
     this.#source.retain(this.#name, { cursor: record.cursor, sequence: record.sequence });
   }

@@ -140,7 +140,7 @@ export class Consumer<C = Change> {
    */
   seek(from: ConsumerFrom): Operation<void> {
     const checked = checkFrom(from);
-    return operationOf(async () => this.#setup.groupOf().seek(checked, this.#setup.settings));
+    return operationOf(async () => this.#setup.groupOf().seek(checked));
   }
 
   /** Delivers nothing more until `resume`, also after a restart. What is at work is brought to its end. */

@@ -58,6 +58,17 @@ export class Reader {
     this.#read(key, sequence, valueOf, sink);
   }
 
+  /** @throws what the sink of {@link get} would be told */
+  getSync(key: Bytes, sequence: number | undefined): Uint8Array | undefined {
+    const refusal = this.#health.refusalOfRead();
+    if (refusal !== undefined) throw refusal;
+    const { key: buffer, lookup } = this.#point;
+    buffer.set(key);
+    lookup.reset(buffer.bytes, 0, buffer.length, sequence ?? this.#tree.visibleSequence);
+    this.#tree.findNow(lookup);
+    return valueOf(lookup);
+  }
+
   entry(key: Bytes, sequence: number | undefined, sink: Sink<VersionedValue | undefined>): void {
     this.#read(key, sequence, entryOf, sink);
   }

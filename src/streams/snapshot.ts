@@ -41,6 +41,13 @@ export class Snapshot {
     });
   }
 
+  /** As `store.getSync`, at that moment. */
+  getSync(key: Bytes): Uint8Array | undefined {
+    this.#check(key);
+    if (this.#isClosed) throw new ClosedError('snapshot');
+    return this.#reader.getSync(key, this.sequence);
+  }
+
   /** The value of the key at that moment, and the sequence number of the set that gave it; or `undefined`. */
   entry(key: Bytes): Operation<VersionedValue | undefined> {
     this.#check(key);

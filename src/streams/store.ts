@@ -149,6 +149,17 @@ export class Store {
   }
 
   /**
+   * The value of the key, or `undefined`, without an Observable or a promise in between. What memory does not have is read
+   * on the calling thread, which stands still for as long as the disk takes: `get` reads in the background.
+   *
+   * @throws ClosedError, CorruptionError, IoError (`ENOSYS` if the file system cannot read so), InvalidArgumentError
+   */
+  getSync(key: Bytes): Uint8Array | undefined {
+    checkKey(key);
+    return this.#engine.reader.getSync(key, undefined);
+  }
+
+  /**
    * The value of the key and the sequence number of the set that gave it, or `undefined`. Synchronous, if memory has it.
    * The sequence number is what a `check` asks for; it stays as it is until the key is written again.
    */

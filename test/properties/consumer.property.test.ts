@@ -17,6 +17,7 @@ import type {
 import type { ConsumerStorePort } from '../../src/streams/consumer-source.ts';
 import { Consumers } from '../../src/streams/consumers.ts';
 import { HandClock, ModelStore, turns } from '../support/consumer-ports.ts';
+import { run, world } from '../support/consumer-runs.ts';
 import { PROPERTY_MS, runsOf } from '../support/runs.ts';
 
 /** How the handler ends with one change, attempt by attempt; then it succeeds. */
@@ -276,4 +277,28 @@ const portOf = (store: ModelStore, commit: ConsumerStorePort['commit']): Consume
   scanReserved: (range) => store.scanReserved(range),
   clock: store.clock,
   durability: store.durability,
+});
+
+it('a new consumer holds its place in history before its record is written', async () => {
+  const it = world();
+  it.store.put('a', '1');
+  const held: boolean[] = [];
+  it.store.hands.beforeCommit = () => {
+    held.push(it.store.retained.has('c'));
+    return Promise.resolve();
+  };
+  const { subscription } = run(it, { handle: () => EMPTY });
+  await turns();
+  subscription.unsubscribe();
+  expect(held[0]).toBe(true);
+});
+
+it('a new consumer whose record cannot be written holds nothing', async () => {
+  const it = world();
+  it.store.put('a', '1');
+  it.store.hands.beforeCommit = () => Promise.reject(new ReadOnlyError('for now'));
+  const result = run(it, { handle: () => EMPTY });
+  await turns();
+  expect(result.error).toBeInstanceOf(ReadOnlyError);
+  expect(it.store.retained.has('c')).toBe(false);
 });

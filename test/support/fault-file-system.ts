@@ -79,12 +79,20 @@ export class FaultFileSystem implements FileSystem {
   }
 
   async openForRead(path: string): Promise<ReadableFile> {
-    const file = await this.memory.openForRead(path);
-    const { path: name } = file;
+    return this.#readable(path, await this.memory.openForRead(path));
+  }
+  openForReadNow(path: string): ReadableFile {
+    return this.#readable(path, this.memory.openForReadNow(path));
+  }
+
+  #readable(path: string, file: ReadableFile): ReadableFile {
+    const { sizeNow, readNow } = file;
     return {
-      path: name,
+      path: file.path,
       size: () => file.size(),
       read: (into, position) => file.read(into, position),
+      ...(sizeNow === undefined ? {} : { sizeNow: () => sizeNow.call(file) }),
+      ...(readNow === undefined ? {} : { readNow: (into, position) => readNow.call(file, into, position) }),
       close: this.#closer(path, () => file.close()),
     };
   }

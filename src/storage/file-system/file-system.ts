@@ -27,6 +27,10 @@ export interface ReadableFile {
    * @returns the bytes read
    */
   read(into: Uint8Array, position: number): Promise<number>;
+  /** The same on the calling thread, for `getSync`; absent where that cannot be done. */
+  readNow?(into: Uint8Array, position: number): number;
+  /** As {@link ReadableFile.size}, on the calling thread. */
+  sizeNow?(): number;
   /** Idempotent. */
   close(): Promise<void>;
 }
@@ -71,6 +75,8 @@ export interface FileSystem {
   list(directory: string): Promise<string[]>;
   stat(path: string): Promise<FileStat>;
   openForRead(path: string): Promise<ReadableFile>;
+  /** The same on the calling thread, for `getSync`; absent where that cannot be done. */
+  openForReadNow?(path: string): ReadableFile;
   /** Makes a new file with mode 0600; EEXIST if the name is taken, also by a dangling link. */
   create(path: string): Promise<WritableFile>;
   /** Atomically, over an existing file too. Durable only after `syncDirectory`. */

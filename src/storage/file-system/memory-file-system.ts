@@ -106,6 +106,10 @@ export class MemoryFileSystem implements FileSystem {
     });
   }
 
+  openForReadNow(path: string): ReadableFile {
+    return this.#gate.run('open', path, () => new MemoryReadableFile(path, this.#file(normalise(path)), this.#host));
+  }
+
   create(path: string): Promise<WritableFile> {
     return this.#settle('create', path, (absolute) => {
       const inode = new Inode();

@@ -48,22 +48,29 @@ abstract class MemoryFile {
 
 export class MemoryReadableFile extends MemoryFile implements ReadableFile {
   size(): Promise<number> {
-    return this.host.gate.settle('size', this.path, () => {
-      this.requireOpen();
-      return this.inode.size;
-    });
+    return this.host.gate.settle('size', this.path, () => this.#size());
+  }
+
+  sizeNow(): number {
+    return this.host.gate.run('size', this.path, () => this.#size());
   }
 
   read(into: Uint8Array, position: number): Promise<number> {
-    return this.host.gate.settle(
-      'read',
-      this.path,
-      () => {
-        this.requireOpen();
-        return this.inode.read(into, position);
-      },
-      into.length,
-    );
+    return this.host.gate.settle('read', this.path, () => this.#read(into, position), into.length);
+  }
+
+  readNow(into: Uint8Array, position: number): number {
+    return this.host.gate.run('read', this.path, () => this.#read(into, position), into.length);
+  }
+
+  #size(): number {
+    this.requireOpen();
+    return this.inode.size;
+  }
+
+  #read(into: Uint8Array, position: number): number {
+    this.requireOpen();
+    return this.inode.read(into, position);
   }
 }
 

@@ -41,9 +41,16 @@ export class Descriptor {
     const descriptor = new Descriptor(path, number);
     if (number > STANDARD_DESCRIPTOR_MAX) return descriptor;
     await descriptor.close().catch(() => undefined); // the refusal below tells more than a failed close would
-    throw new IoError(operation, path, 'EBADF', 'failed', {
-      cause: new Error('the system gave a standard descriptor; start the process with 0 to 2 open'),
-    });
+    throw standardDescriptor(operation, path);
+  }
+
+  /** The same on the calling thread. */
+  static openNow(path: string, flags: number, mode: number, operation: FileOperationName): Descriptor {
+    const number = onThisThread(operation, path, () => fs.openSync(path, flags, mode));
+    const descriptor = new Descriptor(path, number);
+    if (number > STANDARD_DESCRIPTOR_MAX) return descriptor;
+    descriptor.close().catch(() => undefined);
+    throw standardDescriptor(operation, path);
   }
 
   /** The number itself, for the native lock. */
@@ -57,6 +64,26 @@ export class Descriptor {
         if (error === null) done(stats);
         else fail(error);
       });
+    });
+  }
+
+  statNow(operation: FileOperationName): fs.Stats {
+    if (this.#closing !== undefined) throw this.#closedError(operation);
+    return onThisThread(operation, this.path, () => fs.fstatSync(this.#number));
+  }
+
+  /** As {@link read}, on the calling thread. */
+  readNow(into: Uint8Array, position: number): number {
+    if (this.#closing !== undefined) throw this.#closedError('read');
+    return onThisThread('read', this.path, () => {
+      let filled = 0;
+      while (filled < into.length) {
+        const length = Math.min(into.length - filled, CALL_BYTES_MAX);
+        const count = fs.readSync(this.#number, into, filled, length, position + filled);
+        if (count === 0) break;
+        filled += count;
+      }
+      return filled;
     });
   }
 
@@ -178,6 +205,20 @@ export class Descriptor {
   #closedError(operation: FileOperationName): IoError {
     return new IoError(operation, this.path, 'EBADF', 'failed', { cause: new Error('the file was closed before') });
   }
+}
+
+function onThisThread<A>(operation: FileOperationName, path: string, work: () => A): A {
+  try {
+    return work();
+  } catch (thrown) {
+    throw translateError(thrown, operation, path);
+  }
+}
+
+function standardDescriptor(operation: FileOperationName, path: string): IoError {
+  return new IoError(operation, path, 'EBADF', 'failed', {
+    cause: new Error('the system gave a standard descriptor; start the process with 0 to 2 open'),
+  });
 }
 
 function noProgress(): Error {

@@ -11,7 +11,7 @@ import { type LockHolder, IoError } from '../../errors.ts';
 import type { DirectoryLock, FileStat, FileSystem, ReadableFile, WritableFile } from './file-system.ts';
 import { Descriptor } from './node-descriptor.ts';
 import { type FileOperationName, systemCode, translateError } from './node-errors.ts';
-import { createNodeFile, openNodeFile } from './node-files.ts';
+import { createNodeFile, openNodeFile, openNodeFileNow } from './node-files.ts';
 import { lockDirectory } from './node-lock.ts';
 
 const DIRECTORY_MODE = 0o700;
@@ -62,6 +62,10 @@ export class NodeFileSystem implements FileSystem {
 
   openForRead(path: string): Promise<ReadableFile> {
     return openNodeFile(path);
+  }
+
+  openForReadNow(path: string): ReadableFile {
+    return openNodeFileNow(path);
   }
 
   create(path: string): Promise<WritableFile> {

@@ -13,17 +13,33 @@ const FILE_MODE = 0o600;
  * so is anything else that is not a file: EISDIR for a directory, EINVAL for a device, a pipe or a socket.
  */
 export async function openNodeFile(path: string): Promise<ReadableFile> {
-  // O_NONBLOCK: without it, opening a planted pipe would hold a thread of the pool until somebody writes into it.
-  const flags = fs.constants.O_RDONLY | optionalFlag('O_NOFOLLOW') | optionalFlag('O_NONBLOCK');
-  const descriptor = await Descriptor.open(path, flags, 0, 'open');
+  const descriptor = await Descriptor.open(path, readFlags(), 0, 'open');
   try {
-    const stats = await descriptor.stat('open');
-    if (!stats.isFile()) throw new IoError('open', path, stats.isDirectory() ? 'EISDIR' : 'EINVAL', 'failed');
+    requireFile(await descriptor.stat('open'), path);
   } catch (thrown) {
     await descriptor.close().catch(() => undefined); // the first error is the one to tell
     throw thrown;
   }
   return new NodeReadableFile(descriptor);
+}
+
+/** The same on the calling thread. */
+export function openNodeFileNow(path: string): ReadableFile {
+  const descriptor = Descriptor.openNow(path, readFlags(), 0, 'open');
+  try {
+    requireFile(descriptor.statNow('open'), path);
+  } catch (thrown) {
+    descriptor.close().catch(() => undefined);
+    throw thrown;
+  }
+  return new NodeReadableFile(descriptor);
+}
+
+/** O_NONBLOCK: without it, opening a planted pipe would hold a thread of the pool until somebody writes into it. */
+const readFlags = (): number => fs.constants.O_RDONLY | optionalFlag('O_NOFOLLOW') | optionalFlag('O_NONBLOCK');
+
+function requireFile(stats: fs.Stats, path: string): void {
+  if (!stats.isFile()) throw new IoError('open', path, stats.isDirectory() ? 'EISDIR' : 'EINVAL', 'failed');
 }
 
 /** Makes a new file; EEXIST if the name is taken in any way, O_EXCL follows no link. */
@@ -55,6 +71,14 @@ class NodeReadableFile implements ReadableFile {
 
   read(into: Uint8Array, position: number): Promise<number> {
     return this.#descriptor.read(into, position);
+  }
+
+  sizeNow(): number {
+    return this.#descriptor.statNow('size').size;
+  }
+
+  readNow(into: Uint8Array, position: number): number {
+    return this.#descriptor.readNow(into, position);
   }
 
   close(): Promise<void> {

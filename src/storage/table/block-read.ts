@@ -9,7 +9,7 @@ import { crc32c, unmaskCrc } from '../codec/crc32c.ts';
 import { readFixed32 } from '../codec/fixed.ts';
 import { Malformed } from '../codec/malformed.ts';
 import { snappyDecompress, snappyUncompressedLength } from '../codec/snappy.ts';
-import { type NamedFile, readFully } from '../file-system/read-fully.ts';
+import type { Reading } from '../file-system/read-fully.ts';
 import { type BlockHandle, TRAILER_BYTES, TYPE_NONE, TYPE_SNAPPY } from './table-format.ts';
 
 /** Snappy's densest element makes 64 bytes out of 3. */
@@ -53,18 +53,19 @@ export function unpackBlock(
 /**
  * Reads one block and gives its contents.
  *
- * @throws CorruptionError or IoError
+ * @param name - of the file, for errors
+ * @throws CorruptionError
  */
-export async function readBlock(source: NamedFile, { offset, size }: BlockHandle): Promise<Uint8Array> {
+export function* readBlock(name: string, { offset, size }: BlockHandle): Reading<Uint8Array> {
   const stored = new Uint8Array(size + TRAILER_BYTES);
-  await readFully(source, stored, offset);
+  yield { into: stored, position: offset };
   if (!isChecksumRight(stored, 0, size)) {
-    await readFully(source, stored, offset);
+    yield { into: stored, position: offset };
     if (!isChecksumRight(stored, 0, size)) {
-      throw new CorruptionError(source.name, offset, 'checksum of a block does not match, also when read again');
+      throw new CorruptionError(name, offset, 'checksum of a block does not match, also when read again');
     }
   }
-  return unpackBlock(stored, 0, size, source.name, offset);
+  return unpackBlock(stored, 0, size, name, offset);
 }
 
 /** What a decoder threw, as the error that callers see; anything but `Malformed` stays what it is. */

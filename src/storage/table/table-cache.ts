@@ -89,6 +89,29 @@ export class TableCache {
     return place.opening ?? this.#open(file); // one of both is always there
   }
 
+  /**
+   * As {@link acquire}, and opens it on the calling thread if it is not open.
+   *
+   * @throws CorruptionError, ClosedError, IoError (ENOSYS where the file system cannot do that)
+   */
+  acquireNow(file: TableFile): Table {
+    if (this.#isClosed) throw new ClosedError('store');
+    const place = this.#places.get(file.fileNumber);
+    if (place?.table !== undefined) {
+      place.users += 1;
+      place.isUsed = true;
+      return place.table;
+    }
+    this.#closeIdle(this.#openTablesMax - 1);
+    const table = this.#openNow(file);
+    this.#bytes += table.memoryBytes;
+    const opened: Place = { table, opening: undefined, users: 1, isUsed: true };
+    // While somebody else is opening it in the background, it is open twice: this one goes when it is given back.
+    if (place === undefined) this.#places.set(file.fileNumber, opened);
+    else this.#evicted.set(table, opened);
+    return table;
+  }
+
   /** Gives a table back; once per `acquire`. */
   release(table: Table): void {
     if (this.#isClosed) return;
@@ -155,6 +178,16 @@ export class TableCache {
     }
   }
 
+  #openNow({ fileNumber, fileBytes }: TableFile): Table {
+    const [name, file] = this.#openFirstNameNow(fileNumber);
+    try {
+      return Table.openNow(file, fileNumber, name, fileBytes, this.#blockCache);
+    } catch (thrown) {
+      void file.close().catch(() => undefined); // the first error says more
+      throw thrown;
+    }
+  }
+
   /** Opens the file; when the process or the system is out of descriptors, lets idle tables go first and tries again. */
   async #openFile(fileNumber: number): Promise<readonly [string, ReadableFile]> {
     try {
@@ -172,6 +205,21 @@ export class TableCache {
     for (const name of this.#fileNamesOf(fileNumber)) {
       try {
         return [name, await this.#fileSystem.openForRead(`${this.#directory}/${name}`)];
+      } catch (thrown) {
+        if (!(thrown instanceof IoError) || thrown.systemCode !== 'ENOENT') throw thrown;
+        missing ??= thrown;
+      }
+    }
+    throw missing;
+  }
+
+  #openFirstNameNow(fileNumber: number): readonly [string, ReadableFile] {
+    let missing: unknown;
+    for (const name of this.#fileNamesOf(fileNumber)) {
+      const path = `${this.#directory}/${name}`;
+      if (this.#fileSystem.openForReadNow === undefined) throw new IoError('open', path, 'ENOSYS', 'failed');
+      try {
+        return [name, this.#fileSystem.openForReadNow(path)];
       } catch (thrown) {
         if (!(thrown instanceof IoError) || thrown.systemCode !== 'ENOENT') throw thrown;
         missing ??= thrown;

@@ -7,7 +7,7 @@ import { CorruptionError } from '../../errors.ts';
 import { FILTER_NAME } from '../codec/bloom.ts';
 import { Block } from './block.ts';
 import { forEachEntry } from './block-entries.ts';
-import { type NamedFile, readFully } from '../file-system/read-fully.ts';
+import type { Reading } from '../file-system/read-fully.ts';
 import { corruptionFrom, isChecksumRight, readBlock, unpackBlock } from './block-read.ts';
 import { FilterReader } from './filter-block.ts';
 import {
@@ -44,33 +44,36 @@ interface MetaindexHandles {
   readonly properties: BlockHandle | undefined;
 }
 
-/** @returns rejects with CorruptionError or IoError */
-export async function readTableParts(source: NamedFile, fileBytes: number): Promise<TableParts> {
-  const { name } = source;
-  const actualBytes = await source.file.size();
+/**
+ * @param name - of the file, for errors
+ * @param fileBytes - its size according to the manifest
+ * @param actualBytes - its size
+ * @throws CorruptionError
+ */
+export function* readTableParts(name: string, fileBytes: number, actualBytes: number): Reading<TableParts> {
   if (actualBytes !== fileBytes) {
     const reason = `the file has ${actualBytes} bytes, and the manifest says ${fileBytes}`;
     throw new CorruptionError(name, Math.min(actualBytes, fileBytes), reason);
   }
   if (fileBytes < FOOTER_BYTES) throw new CorruptionError(name, 0, `${fileBytes} bytes are too few for a table`);
 
-  const tail = await readTail(source, fileBytes);
+  const tail = yield* readTail(fileBytes);
   const footerOffset = fileBytes - FOOTER_BYTES;
   const footerBytes = tail.bytes.subarray(footerOffset - tail.offset);
   const footer = decoding(name, footerOffset, () => decodeFooter(footerBytes, fileBytes));
   const dataEnd = footer.metaindex.offset;
 
-  const metaindex = await readInto(source, footer.metaindex, tail, (contents) =>
+  const metaindex = yield* readInto(name, footer.metaindex, tail, (contents) =>
     decodeMetaindex(new Block(contents, name, dataEnd), dataEnd),
   );
   const filter =
-    metaindex.filter && (await readInto(source, metaindex.filter, tail, (bytes) => new FilterReader(bytes.slice())));
+    metaindex.filter && (yield* readInto(name, metaindex.filter, tail, (bytes) => new FilterReader(bytes.slice())));
   const { properties: handle } = metaindex;
   const properties =
     handle &&
-    (await readInto(source, handle, tail, (contents) => decodeProperties(new Block(contents, name, handle.offset))));
-  const index = await readInto(
-    source,
+    (yield* readInto(name, handle, tail, (contents) => decodeProperties(new Block(contents, name, handle.offset))));
+  const index = yield* readInto(
+    name,
     footer.index,
     tail,
     (contents) => new TableIndex(new Block(contents, name, footer.index.offset), dataEnd),
@@ -92,27 +95,27 @@ function decodeMetaindex(block: Block, dataEnd: number): MetaindexHandles {
   return handles;
 }
 
-async function readTail(source: NamedFile, fileBytes: number): Promise<Tail> {
+function* readTail(fileBytes: number): Reading<Tail> {
   const bytes = new Uint8Array(Math.min(TAIL_BYTES, fileBytes));
   const offset = fileBytes - bytes.length;
-  await readFully(source, bytes, offset);
+  yield { into: bytes, position: offset };
   return { bytes, offset };
 }
 
 /** Decodes the contents of a block: out of the tail if it is all there and whole, else out of the file. */
-async function readInto<Part>(
-  source: NamedFile,
+function* readInto<Part>(
+  name: string,
   handle: BlockHandle,
   tail: Tail,
   decode: (contents: Uint8Array) => Part,
-): Promise<Part> {
+): Reading<Part> {
   const start = handle.offset - tail.offset;
   if (start < 0 || !isChecksumRight(tail.bytes, start, handle.size)) {
-    const contents = await readBlock(source, handle);
-    return decoding(source.name, handle.offset, () => decode(contents));
+    const contents = yield* readBlock(name, handle);
+    return decoding(name, handle.offset, () => decode(contents));
   }
-  const contents = unpackBlock(tail.bytes, start, handle.size, source.name, handle.offset);
-  return decoding(source.name, handle.offset, () => decode(contents));
+  const contents = unpackBlock(tail.bytes, start, handle.size, name, handle.offset);
+  return decoding(name, handle.offset, () => decode(contents));
 }
 
 /** Runs a decoder; what it finds malformed is damage at `fileOffset`. */

@@ -3,6 +3,7 @@
  * blocks are read when asked for, each checked on its way in: length, checksum, type, restarts, and whether its keys are
  * between the separators around it, which catches a read that went to the wrong place.
  */
+import { IoError } from '../../errors.ts';
 import { compareBytes } from '../codec/compare.ts';
 import { KIND_SET, SEQUENCE_MAX, type Step } from '../read/internal-iterator.ts';
 import type { InternalIterator } from '../read/internal-iterator.ts';
@@ -11,7 +12,7 @@ import { Block } from './block.ts';
 import type { BlockCache, CachedBlock } from './block-cache.ts';
 import { BlockIterator } from './block-iterator.ts';
 import { EntryHolder } from './entry-holder.ts';
-import { type NamedFile, readFully } from '../file-system/read-fully.ts';
+import { type NamedFile, readFully, type Reading, runReading, runReadingNow } from '../file-system/read-fully.ts';
 import { readBlock } from './block-read.ts';
 import type { FilterReader } from './filter-block.ts';
 import type { Lookup } from './lookup.ts';
@@ -73,7 +74,22 @@ export class Table implements DataBlocks {
     cache: BlockCache,
   ): Promise<Table> {
     const source: NamedFile = { file, name: fileName };
-    return new Table(fileNumber, fileBytes, source, await readTableParts(source, fileBytes), cache);
+    const parts = await runReading(source, readTableParts(fileName, fileBytes, await file.size()));
+    return new Table(fileNumber, fileBytes, source, parts, cache);
+  }
+
+  /** As {@link open}, on the calling thread. @throws also IoError (ENOSYS) where the file system cannot do that */
+  static openNow(
+    file: ReadableFile,
+    fileNumber: number,
+    fileName: string,
+    fileBytes: number,
+    cache: BlockCache,
+  ): Table {
+    if (file.sizeNow === undefined) throw new IoError('size', file.path, 'ENOSYS', 'failed');
+    const source: NamedFile = { file, name: fileName };
+    const parts = runReadingNow(source, readTableParts(fileName, fileBytes, file.sizeNow()));
+    return new Table(fileNumber, fileBytes, source, parts, cache);
   }
 
   /** Held for as long as the table is open, without cached blocks. */
@@ -86,15 +102,28 @@ export class Table implements DataBlocks {
    * rejects with CorruptionError or IoError. Returns a promise only when a block must be read.
    */
   find(lookup: Lookup): Step {
+    const place = this.#placeOf(lookup);
+    if (place === undefined) return undefined;
+    const block = this.load(place, true);
+    if (block instanceof Promise) return block.then((loaded) => this.#findIn(loaded, lookup));
+    this.#findIn(block, lookup);
+    return undefined;
+  }
+
+  /** As {@link find}, and reads on the calling thread if a block must be read. */
+  findNow(lookup: Lookup): void {
+    const place = this.#placeOf(lookup);
+    if (place !== undefined) this.#findIn(this.#loadNow(place), lookup);
+  }
+
+  /** The data block that has the key if any has; `undefined`: none has. */
+  #placeOf(lookup: Lookup): number | undefined {
     const { index } = this;
     const place = index.search(lookup.key, lookup.keyStart, lookup.keyEnd, lookup.sequence);
     if (place === index.blockCount) return undefined;
     const filter = this.#filter;
     if (filter !== undefined && !filter.mayContain(index.offset(place), lookup.hash)) return undefined;
-    const block = this.load(place, true);
-    if (block instanceof Promise) return block.then((loaded) => this.#findIn(loaded, lookup));
-    this.#findIn(block, lookup);
-    return undefined;
+    return place;
   }
 
   /** A new cursor over all entries. */
@@ -190,11 +219,26 @@ export class Table implements DataBlocks {
 
   async #read(place: number): Promise<Block> {
     try {
-      const handle = { offset: this.index.offset(place), size: this.index.size(place) };
-      return this.admit(place, await readBlock(this.source, handle));
+      return this.admit(place, await runReading(this.source, this.#readBlock(place)));
     } finally {
       this.#reading.delete(place);
     }
+  }
+
+  #readBlock(place: number): Reading<Uint8Array> {
+    return readBlock(this.source.name, { offset: this.index.offset(place), size: this.index.size(place) });
+  }
+
+  #loadNow(place: number): Block {
+    const cached = this.slots[place];
+    if (cached !== undefined) {
+      this.#cache.hit(cached);
+      return cached.block;
+    }
+    this.#cache.miss();
+    const block = this.admit(place, runReadingNow(this.source, this.#readBlock(place)));
+    this.keep(place, block);
+    return block;
   }
 
   #findIn(block: Block, lookup: Lookup): void {

@@ -86,13 +86,13 @@ export class FaultFileSystem implements FileSystem {
   }
 
   #readable(path: string, file: ReadableFile): ReadableFile {
-    const { sizeNow, readNow } = file;
     return {
       path: file.path,
       size: () => file.size(),
       read: (into, position) => file.read(into, position),
-      ...(sizeNow === undefined ? {} : { sizeNow: () => sizeNow.call(file) }),
-      ...(readNow === undefined ? {} : { readNow: (into, position) => readNow.call(file, into, position) }),
+      // The memory file system has both.
+      sizeNow: () => file.sizeNow?.() ?? 0,
+      readNow: (into, position) => file.readNow?.(into, position) ?? 0,
       close: this.#closer(path, () => file.close()),
     };
   }

@@ -228,11 +228,20 @@ export class InvalidArgumentError extends TypeError {
 
   /** @param found - what it is, where its type does not say it */
   constructor(argument: string, expected: string, actual: unknown, found?: string) {
-    super(`${argument} must be ${expected}, not ${found ?? (actual === null ? 'null' : typeof actual)}.`);
+    super(`${argument} must be ${expected}, not ${found ?? describe(actual)}.`);
     this.name = 'InvalidArgumentError';
     this.argument = argument;
   }
 }
+
+/** A string of the wrong form is shown, in printable characters and cut; of anything else its type says enough. */
+function describe(actual: unknown): string {
+  if (typeof actual !== 'string') return actual === null ? 'null' : typeof actual;
+  const shown = JSON.stringify(actual.length > SHOWN_LENGTH_MAX ? `${actual.slice(0, SHOWN_LENGTH_MAX)}...` : actual);
+  return shown.replace(/[^ -~]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+const SHOWN_LENGTH_MAX = 64;
 
 /** An argument is outside of its range; thrown at the call. */
 export class OutOfRangeError extends RangeError {
@@ -312,7 +321,8 @@ export class HistoryGoneError extends EngineError {
   constructor(sequence: number, oldest: number, options?: ErrorOptions) {
     super(
       `changes from sequence ${sequence} on are no longer kept; the oldest there are begin at ${oldest}. Start ` +
-        `from 'snapshot' to have the present state and every change after it, or keep more (historyBytesMax).`,
+        `from 'start', or from 'snapshot' to have the present state and every change after it (a consumer: seek('start'), ` +
+        `or to the cursor of a snapshot's end). To keep more, set historyBytesMax, for consumers historyHardBytesMax.`,
       options,
     );
     this.name = 'HistoryGoneError';

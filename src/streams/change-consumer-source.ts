@@ -33,11 +33,16 @@ export class ChangeConsumerSource implements ConsumerSource {
   }
 
   /** Reads what lies between, page by page: the exact figure costs a pass over it. */
-  async lag(after: Cursor, range: KeyRange, signal?: AbortSignal): Promise<Backlog> {
+  async lag(
+    after: Cursor,
+    range: KeyRange,
+    settled: readonly SequenceNumber[],
+    signal?: AbortSignal,
+  ): Promise<Backlog> {
     const end = this.#hub.durableSequence;
     const changes = this.#listen(await positionOf(this.#hub, after), range);
     const source = new DurableChanges(this.#hub, changes);
-    let [count, bytes] = [0, 0];
+    let [count, bytes, run] = [0, 0, 0];
     let oldestTimeMs: number | undefined;
     try {
       while (changes.position < end) {
@@ -47,6 +52,8 @@ export class ChangeConsumerSource implements ConsumerSource {
         if (page.length === 0) break; // the store closes
         for (const change of page) {
           if (change.sequence > end) break;
+          while (change.sequence >= (settled[run] ?? Infinity) + (settled[run + 1] ?? 0)) run += 2;
+          if (change.sequence >= (settled[run] ?? Infinity)) continue;
           oldestTimeMs ??= change.timeMs;
           count += 1;
           bytes += change.key.length + (change.type === 'set' ? change.value.length : 0);

@@ -14,6 +14,7 @@
 import { from, type ObservableInput, type Subscription } from 'rxjs';
 import { OutOfRangeError } from '../errors.ts';
 import type { Change } from '../model.ts';
+import { checkSettings } from './check-settings.ts';
 import type { Delivery } from './consumer-options.ts';
 import { DeliveryTransaction } from './consumer-transaction.ts';
 import type { Work, Worker } from './consumer-work.ts';
@@ -109,7 +110,9 @@ export class HandlerRun implements Delivery {
     this.#host.acked(this);
   }
 
-  nack({ delayMs }: { readonly delayMs?: number | undefined } = {}): void {
+  nack(options: { readonly delayMs?: number | undefined } = {}): void {
+    checkSettings('options', options);
+    const { delayMs } = options;
     const isDelay = delayMs === undefined || (delayMs >= 0 && delayMs <= DELAY_MS_MAX);
     if (!isDelay) throw new OutOfRangeError('delayMs', `from 0 to ${DELAY_MS_MAX}`, delayMs);
     this.#fail(new Error('the handler gave it back (nack)'), delayMs);

@@ -25,9 +25,11 @@ export class ConsumerGroup {
   readonly #store: ConsumerStorePort;
   readonly #source: ConsumerSource;
   readonly #onIdle: () => void;
-  readonly #workers = new Set<Worker>();
+  #workers = new Set<Worker>();
   #settings: CheckedSettings | undefined;
   #session: ConsumerSession | undefined;
+  /** Whose work the session gives out: those that came with its settings. */
+  #workersOfSession: ReadonlySet<Worker> | undefined;
   #isClosed = false;
   /** The last of what happens one after the other, and how much of it is to come. */
   #last: Promise<unknown> = Promise.resolve();
@@ -56,6 +58,8 @@ export class ConsumerGroup {
         'it runs already, with other settings. Give all of its workers the same ones.',
       );
     }
+    // A session of other settings, whose workers have left, is about to end: it must not see those that come now.
+    if (isOther) this.#workers = new Set();
     this.#settings = settings;
     this.#workers.add(worker);
     this.#session?.dispatch();
@@ -74,7 +78,7 @@ export class ConsumerGroup {
   /** Ends all runs, what they did committed. Never rejects. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const workers = this.#takeWorkers();
+    const workers = takeAll(this.#workers);
     await this.#inTurn(() => this.#stop());
     for (const worker of workers) worker.complete();
   }
@@ -86,9 +90,7 @@ export class ConsumerGroup {
   async lag(settings: CheckedSettings, signal: AbortSignal | undefined): Promise<Backlog> {
     const record = await this.position();
     const { cursor } = record ?? (await this.#source.resolve(settings.from));
-    const backlog = await this.#source.lag(cursor, settings.range, signal);
-    const settled = record === undefined ? 0 : record.settled.reduce((sum, n, index) => sum + (index % 2) * n, 0);
-    return { ...backlog, changes: Math.max(0, backlog.changes - settled) };
+    return this.#source.lag(cursor, settings.range, record?.settled ?? [], signal);
   }
 
   seek(from: ConsumerFrom): Promise<void> {
@@ -143,7 +145,10 @@ export class ConsumerGroup {
   }
 
   async #start(): Promise<void> {
+    // As they are now: while it starts, those of other settings may come.
     const settings = this.#settings;
+    const workers = this.#workers;
+    if (this.#workersOfSession !== this.#workers) await this.#stop();
     if (this.#session !== undefined || !this.isRunning || this.#isClosed || settings === undefined) return;
     const name = this.#name;
     try {
@@ -151,11 +156,12 @@ export class ConsumerGroup {
       this.#source.retain(name, { cursor: record.cursor, sequence: record.sequence });
       const changes = await this.#source.open(record.cursor, settings.range);
       const ports = { store: this.#store, source: this.#source };
-      const onEnd = (failure: { readonly error: unknown } | undefined): void => this.#onEnd(failure);
-      this.#session = new ConsumerSession({ name, settings, ...ports, changes, record, workers: this.#workers, onEnd });
+      const onEnd = (failure: { readonly error: unknown } | undefined): void => this.#onEnd(takeAll(workers), failure);
+      this.#workersOfSession = workers;
+      this.#session = new ConsumerSession({ name, settings, ...ports, changes, record, workers, onEnd });
       this.#session.start();
     } catch (error) {
-      for (const worker of this.#takeWorkers()) worker.fail(error);
+      for (const worker of takeAll(workers)) worker.fail(error);
     }
   }
 
@@ -165,8 +171,7 @@ export class ConsumerGroup {
   }
 
   /** The session has ended by itself: what was done is committed, then its workers are told. */
-  #onEnd(failure: { readonly error: unknown } | undefined): void {
-    const workers = this.#takeWorkers();
+  #onEnd(workers: readonly Worker[], failure: { readonly error: unknown } | undefined): void {
     void this.#inTurn(async () => {
       await this.#stop();
       for (const worker of workers) {
@@ -175,12 +180,6 @@ export class ConsumerGroup {
       }
       await this.#start(); // for those that came meanwhile
     });
-  }
-
-  #takeWorkers(): readonly Worker[] {
-    const workers = [...this.#workers];
-    this.#workers.clear();
-    return workers;
   }
 
   /** The record; the very first time, a new one, stored, so that `'now'` stays the moment it was. */
@@ -268,4 +267,10 @@ export function recordOf(consumer: string, value: Uint8Array): ConsumerRecord {
   const record = decodeRecord(value);
   if (E.isRight(record)) return record.right;
   throw new ConsumerError(consumer, `${record.left}. Seek to a place to give it a new one, or delete the consumer.`);
+}
+
+function takeAll(workers: Set<Worker>): readonly Worker[] {
+  const all = [...workers];
+  workers.clear();
+  return all;
 }

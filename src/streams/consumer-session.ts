@@ -373,6 +373,11 @@ export class ConsumerSession implements DeliveryHost, CommitHost, ReplayHost, Re
     this.#commits.add(work);
   }
 
+  #cannotPark(work: Work, cause: unknown): ConsumerError {
+    const reason = `the dead letter of change ${work.sequence} cannot be stored. Seek behind it, to go on without it.`;
+    return new ConsumerError(this.#setup.name, reason, { cause });
+  }
+
   #unpark({ replayOf }: Work): WriteOperation[] {
     return replayOf === undefined ? [] : unparkOperations(this.#setup.name, replayOf.id);
   }
@@ -439,7 +444,7 @@ export class ConsumerSession implements DeliveryHost, CommitHost, ReplayHost, Re
   }
 
   refused(work: Work, error: unknown): void {
-    if (work.outcome?.parked !== undefined) return this.#end({ error }); // not even its dead letter can be stored
+    if (work.outcome?.parked !== undefined) return this.#end({ error: this.#cannotPark(work, error) });
     work.outcome = undefined;
     work.isSolo = false;
     this.#attemptFailed(work, error);

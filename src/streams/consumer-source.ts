@@ -52,8 +52,11 @@ export interface ChangeSource extends PageSource<Change> {
 export interface ConsumerSource {
   /** @throws HistoryGoneError, InvalidCursorError (or the promise rejects with them) */
   open(from: Cursor, range: KeyRange): ChangeSource | Promise<ChangeSource>;
-  /** @throws as {@link ConsumerSource.open} */
-  lag(after: Cursor, range: KeyRange, signal?: AbortSignal): Promise<Backlog>;
+  /**
+   * @param settled - what does not count, though it is behind `after`, as runs: first, count, first, count, ...
+   * @throws as {@link ConsumerSource.open}
+   */
+  lag(after: Cursor, range: KeyRange, settled: readonly SequenceNumber[], signal?: AbortSignal): Promise<Backlog>;
   /** The place that a `from` means at this moment. @throws InvalidCursorError */
   resolve(from: ConsumerFrom): Place | Promise<Place>;
   /** Everything behind this place may go, as far as the consumer is concerned; `undefined`: the consumer is no more. */

@@ -55,7 +55,7 @@ export interface ConsumerLag {
   readonly ageMs: number;
 }
 
-interface Signalled {
+export interface Signalled {
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -29,7 +29,6 @@ export interface ConsumerInfo {
 
 const RECORDS: KeyRange = { gt: CONSUMERS_PREFIX, lt: `${CONSUMERS_PREFIX.slice(0, -1)}"` };
 
-/** @internal */
 export class Consumers {
   readonly #ports: ConsumerPorts;
   readonly #groups = new Map<string, ConsumerGroup>();

@@ -56,6 +56,9 @@ export function checkIdempotency(key: unknown, windowMs: unknown): IdempotencySe
   if (!Number.isSafeInteger(window) || window < 1 || window > WINDOW_MS_MAX) {
     throw new OutOfRangeError('windowMs', `a whole number from 1 to ${WINDOW_MS_MAX} (30 days)`, window);
   }
+  if (key === undefined && windowMs !== undefined) {
+    throw new InvalidArgumentError('idempotencyKey', 'given where there is windowMs', key);
+  }
   if (key === undefined) return undefined;
   if (typeof key !== 'string') throw new InvalidArgumentError('idempotencyKey', 'a string', key);
   const bytes = byteLength(key);

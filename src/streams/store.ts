@@ -131,6 +131,7 @@ export class Store {
     const batch = checkBatchOperations(operations);
     const isEmpty = batch.operations.length === 0 && batch.checks.length === 0;
     if (!isEmpty || options?.idempotencyKey !== undefined) return this.#submit(batch, options);
+    checkIdempotency(undefined, options?.windowMs);
     return new Operation((sink) => {
       const refusal = this.#engine.health.refusalOfWrite();
       if (refusal !== undefined) sink.fail(refusal);

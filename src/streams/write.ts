@@ -113,7 +113,12 @@ function checkKeyToWrite(key: unknown, name = 'key', isInternal = false): number
   const bytes = lengthOf(key, name);
   if (bytes > KEY_BYTES_MAX) throw new KeyTooLargeError(bytes, KEY_BYTES_MAX);
   if (!isInternal && isReservedKey(key as Bytes)) {
-    throw new InvalidArgumentError(name, `outside of "${RESERVED_PREFIX}", which is the store's own`, key);
+    throw new InvalidArgumentError(
+      name,
+      `outside of "${RESERVED_PREFIX}", which is the store's own`,
+      key,
+      'one of its',
+    );
   }
   return bytes;
 }

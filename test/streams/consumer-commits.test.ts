@@ -8,6 +8,7 @@ import {
   IoError,
   OutOfRangeError,
   ReadOnlyError,
+  ConsumerError,
   ValueTooLargeError,
 } from '../../src/errors.ts';
 import type { Change } from '../../src/model.ts';
@@ -210,7 +211,12 @@ describe('commits that fail', () => {
     const result = run(it, { attemptsMax: 1, handle: () => Promise.reject(new Error('broken')) });
     it.store.hands.beforeCommit = (operations) => (operations.length > 1 ? Promise.reject(refused) : Promise.resolve());
     await turns(30);
-    expect(result.error).toBe(refused);
+    // It names the change, and says what to do.
+    expect(result.error).toBeInstanceOf(ConsumerError);
+    expect(result.error).toMatchObject({
+      message: expect.stringMatching(/change 1 .*[Ss]eek/) as string,
+      cause: refused,
+    });
     expect(it.store.openSources).toBe(0);
   });
 

@@ -72,6 +72,37 @@ describe('workers', () => {
     expect(same.error).toBeUndefined();
   });
 
+  // Found by a reader with fresh eyes: the session of the old settings went on, and gave its work to the new workers.
+  it.each<[string, Options, Options]>([
+    ['from batches to single changes', { batch: { changesMax: 100 }, handle: nothing }, { handle: nothing }],
+    ['from single changes to batches', { handle: nothing }, { batch: { changesMax: 100 }, handle: nothing }],
+    ['a wider range', { handle: nothing, lt: 'b' }, { handle: nothing, lt: 'l' }],
+    ['another way to acknowledge', { handle: nothing, ack: 'manual' }, { handle: nothing }],
+  ])('with other settings may follow at once, and get everything: %s', async (_what, before, after) => {
+    for (let pause = 0; pause < 6; pause += 1) {
+      const it = world();
+      const seen: string[] = [];
+      const sizes: number[] = [];
+      const note = (given: Change | readonly Change[]): void => {
+        const changes = 'type' in given ? [given] : given;
+        sizes.push(changes.length);
+        seen.push(...changes.map(keyOf));
+      };
+      const { subscription } = run(it, { ...before, handle: nothing });
+      await turns(pause);
+      subscription.unsubscribe();
+      const second = run(it, { ...after, handle: note } as Options);
+      await turns(20);
+      fill(it.store, 50, (index) => `${index % 2 === 0 ? 'a' : 'c'}${index}`);
+      await turns(20);
+      expect(second.error).toBeUndefined();
+      expect(seen).toHaveLength(50);
+      expect(new Set(seen).size).toBe(50);
+      expect(Math.max(...sizes) > 1).toBe('batch' in after);
+      second.subscription.unsubscribe();
+    }
+  });
+
   it('that leave and come back at once lose nothing', async () => {
     const it = world();
     const seen: string[] = [];
@@ -525,6 +556,20 @@ describe('position', () => {
     await turns();
     expect(await consumer.lag()).toEqual({ changes: 0, bytes: 0, ageMs: 0 });
     expect(await consumer.position()).toBeDefined();
+  });
+
+  it('lag counts nothing that is settled, though an earlier change is at work', async () => {
+    const it = world();
+    const { opened, open } = gate();
+    const { consumer } = run(it, { handle: (change) => (keyOf(change) === 'k2' ? opened : undefined) });
+    fill(it.store, 9);
+    await turns(20);
+    expect(await consumer.lag()).toMatchObject({ changes: 1, bytes: 3 });
+    it.store.put('k9', 'x'.repeat(10));
+    expect(await consumer.lag()).toMatchObject({ changes: 2, bytes: 3 + 12 });
+    open();
+    await turns(20);
+    expect(await consumer.lag()).toMatchObject({ changes: 0, bytes: 0 });
   });
 
   it('history is kept from the watermark on, and no longer when the consumer is deleted', async () => {

@@ -126,6 +126,7 @@ describe('a write with an idempotency key', () => {
     ['a window of 30 days and more', { idempotencyKey: 'k', windowMs: 30 * DAY_MS + 1 }, 'OUT_OF_RANGE'],
     ['a fraction for a window', { idempotencyKey: 'k', windowMs: 1.5 }, 'OUT_OF_RANGE'],
     ['NaN for a window', { idempotencyKey: 'k', windowMs: NaN }, 'OUT_OF_RANGE'],
+    ['a window and no key', { windowMs: 1000 }, 'INVALID_ARGUMENT'],
     ['a string for a window', { idempotencyKey: 'k', windowMs: wrong('1 h') }, 'INVALID_ARGUMENT'],
   ])('is refused at the call with %s', async (_what, options, code) => {
     const store = await openStore();

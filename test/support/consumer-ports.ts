@@ -199,9 +199,15 @@ export class ModelStore implements ConsumerStorePort, ConsumerSource {
     return { cursor: from, sequence: Number(from.slice(4)) };
   }
 
-  async lag(after: Cursor, range: KeyRange): Promise<Backlog> {
+  async lag(after: Cursor, range: KeyRange, settled: readonly number[]): Promise<Backlog> {
     await Promise.resolve();
-    const behind = this.log.filter((change) => change.sequence > this.resolve(after).sequence && isIn(range, change));
+    const isSettled = ({ sequence }: Change): boolean =>
+      settled.some(
+        (first, index) => index % 2 === 0 && sequence >= first && sequence < first + (settled[index + 1] ?? 0),
+      );
+    const behind = this.log.filter(
+      (change) => change.sequence > this.resolve(after).sequence && isIn(range, change) && !isSettled(change),
+    );
     const size = (sum: number, change: Change): number =>
       sum + change.key.length + (change.type === 'set' ? change.value.length : 0);
     return { changes: behind.length, bytes: behind.reduce(size, 0), oldestTimeMs: behind[0]?.timeMs };

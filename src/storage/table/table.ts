@@ -150,7 +150,6 @@ export class Table implements DataBlocks {
    * Data block `place`: at once if it is cached, else read and checked.
    *
    * @param isKept - whether the cache counts the use, and keeps a block that was read
-   * @internal
    */
   load(place: number, isKept: boolean): Block | Promise<Block> {
     const cached = this.slots[place];
@@ -173,8 +172,6 @@ export class Table implements DataBlocks {
 
   /**
    * Gives a block to the cache.
-   *
-   * @internal
    */
   keep(place: number, block: Block): void {
     if (!this.#isClosed) this.#cache.insert(this, place, block);
@@ -184,7 +181,6 @@ export class Table implements DataBlocks {
    * Makes a block of the contents of data block `place`, and checks that its keys belong there.
    *
    * @throws CorruptionError
-   * @internal
    */
   admit(place: number, contents: Uint8Array): Block {
     const { index } = this;
@@ -204,8 +200,6 @@ export class Table implements DataBlocks {
 
   /**
    * Fills `into` with the file's bytes from `position` on, unchecked.
-   *
-   * @internal
    */
   async readRange(into: Uint8Array, position: number): Promise<void> {
     const reading = readFully(this.source, into, position);

@@ -22,7 +22,7 @@ it('the compiler accepts every assertion about the public types', { timeout: 120
 
 it('the declarations compile as they are shipped, for users who check them too', { timeout: 120_000 }, async () => {
   const doors = ['dist/index.d.ts', 'dist/operators/index.d.ts'];
-  const options = ['--noEmit', '--skipLibCheck', 'false', '--strict', '--exactOptionalPropertyTypes'];
+  const options = ['--ignoreConfig', '--noEmit', '--skipLibCheck', 'false', '--strict', '--exactOptionalPropertyTypes'];
 
   expect(await compile(...options, '--module', 'nodenext', '--target', 'es2023', '--types', 'node', ...doors)).toBe('');
 });

@@ -91,7 +91,7 @@ describe('workers', () => {
       const { subscription } = run(it, { ...before, handle: nothing });
       await turns(pause);
       subscription.unsubscribe();
-      const second = run(it, { ...after, handle: note } as Options);
+      const second = run(it, { ...after, handle: note });
       await turns(20);
       fill(it.store, 50, (index) => `${index % 2 === 0 ? 'a' : 'c'}${index}`);
       await turns(20);

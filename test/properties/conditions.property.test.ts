@@ -91,7 +91,8 @@ function resolve(lines: readonly Line[], model: ConditionalModel): WriteOperatio
 
 async function outcomeOf(store: Store, { operations, idempotencyKey, windowMs }: ModelWrite, durability: Durability) {
   try {
-    const commit = await store.write(operations, { idempotencyKey, windowMs, durability }).then();
+    const idempotency = idempotencyKey === undefined ? {} : { idempotencyKey, windowMs };
+    const commit = await store.write(operations, { ...idempotency, durability }).then();
     if (durability === 'synced') expect(commit.durability).toBe('synced');
     return commit.sequence;
   } catch (error) {

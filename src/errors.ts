@@ -146,13 +146,16 @@ export class NotADatabaseError extends EngineError {
   }
 }
 
-/** `errorIfExists` was set, and there is a database. */
+/** `errorIfExists` was set, and there is a database; or a new directory was asked for, and there is one. */
 export class AlreadyExistsError extends EngineError {
   readonly code = 'ALREADY_EXISTS';
   readonly directory: string;
 
-  constructor(directory: string) {
-    super(`${directory} holds a database already. Choose another directory, or open without errorIfExists.`);
+  constructor(
+    directory: string,
+    reason = 'holds a database already. Choose another directory, or open without errorIfExists.',
+  ) {
+    super(`${directory} ${reason}`);
     this.name = 'AlreadyExistsError';
     this.directory = directory;
   }

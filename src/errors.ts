@@ -21,8 +21,8 @@ export class CorruptionError extends EngineError {
 
   constructor(file: string, offset: number, reason: string, options?: ErrorOptions) {
     super(
-      `${file} is damaged at byte ${offset}: ${reason}. Nothing was deleted; restore the file from a backup, or copy the ` +
-        `directory and repair the copy.` +
+      `${file} is damaged at byte ${offset}: ${reason}. Nothing was deleted; restore from a backup, or run repair (a dry ` +
+        `run first), which keeps all that can be read.` +
         (file.endsWith('.log') ? ' Opened with salvage, the log gives what is before the damage.' : ''),
       options,
     );

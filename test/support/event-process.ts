@@ -112,7 +112,13 @@ export class EventProcesses {
   async #run(kill: { killAt: string; afterMs: number } | undefined, more: object = {}): Promise<void> {
     const { script, directory, random, given } = this.#settings;
     const { told } = this;
-    const settings = { ...given, ...more, seed: Math.floor(random() * 2 ** 31), retry: told.unanswered, next: told.next };
+    const settings = {
+      ...given,
+      ...more,
+      seed: Math.floor(random() * 2 ** 31),
+      retry: told.unanswered,
+      next: told.next,
+    };
     const child = spawn(process.execPath, [join(CHILDREN, script), directory, JSON.stringify(settings)], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });

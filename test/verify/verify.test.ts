@@ -14,49 +14,17 @@ import {
   type VerifyCode,
   type VerifyProgress,
 } from '../../src/index.ts';
-import { type TableMeta, LEVELS } from '../../src/storage/manifest/table-meta.ts';
-import { VersionSet } from '../../src/storage/manifest/version-set.ts';
-import { Version } from '../../src/storage/manifest/version.ts';
 import { encodeVersionEdit } from '../../src/storage/manifest/version-edit.ts';
-import { KIND_DELETE, KIND_SET, type EntryKind } from '../../src/storage/read/internal-iterator.ts';
+import { KIND_DELETE } from '../../src/storage/read/internal-iterator.ts';
 import { RecordWriter } from '../../src/storage/wal/record-writer.ts';
 import { DIRECTORY, nameOf, Workload } from '../support/crash-workload.ts';
+import { databaseOf, entry } from '../support/hand-made-database.ts';
 import { randomOf, runs, seedOfThisRun } from '../support/runs.ts';
 import { bytesOf } from '../support/sorted-model.ts';
-import type { TableEntry } from '../support/table-entries.ts';
 import { writeTable } from '../support/tree-on-disk.ts';
 
 const codesOf = async (fileSystem: MemoryFileSystem): Promise<readonly VerifyCode[]> =>
   (await verify(DIRECTORY, { fileSystem })).findings.map(({ code }) => code);
-
-const entry = (key: string, sequence: number, kind: EntryKind = KIND_SET): TableEntry => ({
-  key: bytesOf(key),
-  sequence,
-  kind,
-  value: bytesOf(kind === KIND_DELETE ? '' : `value ${sequence}`),
-});
-
-/** A database of these tables, by level. */
-async function databaseOf(
-  make: (fileSystem: MemoryFileSystem) => readonly (readonly [level: number, table: TableMeta])[],
-  lastSequence = 100,
-): Promise<MemoryFileSystem> {
-  const fileSystem = new MemoryFileSystem();
-  await fileSystem.makeDirectory(DIRECTORY);
-  const newTables = make(fileSystem).map(([level, table]) => ({ level, table }));
-  const state = {
-    version: Version.empty,
-    nextFileNumber: 1,
-    lastSequence: 0,
-    logNumber: 0,
-    previousLogNumber: 0,
-    compactionPointers: Array.from({ length: LEVELS }, () => undefined),
-  };
-  const versions = new VersionSet(fileSystem, DIRECTORY, state, 100, 1_000_000);
-  await versions.commit({ newTables, lastSequence });
-  await versions.close();
-  return fileSystem;
-}
 
 describe('verify, on whole databases', () => {
   it.each([

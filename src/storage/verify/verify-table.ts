@@ -44,6 +44,9 @@ export interface CheckedTable {
   readonly isReadable: boolean;
   readonly entries: number;
   readonly largestSequence: number;
+  /** First and last internal keys; empty where none was read. */
+  readonly smallest: Uint8Array;
+  readonly largest: Uint8Array;
 }
 
 /** Everything in a table but its data blocks. */
@@ -58,7 +61,14 @@ interface Outline {
 
 /** Read at once: many blocks. */
 const CHUNK_BYTES = 256 * 1024;
-const UNREADABLE: CheckedTable = { isReadable: false, entries: 0, largestSequence: 0 };
+const NO_KEY = new Uint8Array(0);
+const UNREADABLE: CheckedTable = {
+  isReadable: false,
+  entries: 0,
+  largestSequence: 0,
+  smallest: NO_KEY,
+  largest: NO_KEY,
+};
 
 /** @param name - of the file, which the manifest (or, without one, the directory) names */
 export async function verifyTable(
@@ -117,7 +127,13 @@ class TableCheck {
     this.#checkExtents(outline);
     await this.#checkBlocks(outline);
     if (this.#isReadable) this.#checkWhole(outline);
-    return { isReadable: this.#isReadable, entries: this.#entries, largestSequence: this.#largestSequence };
+    return {
+      isReadable: this.#isReadable,
+      entries: this.#entries,
+      largestSequence: this.#largestSequence,
+      smallest: this.#first ?? NO_KEY,
+      largest: this.#lastKey.slice(0, this.#lastLength),
+    };
   }
 
   async #readOutline(): Promise<Outline> {

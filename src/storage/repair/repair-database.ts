@@ -351,7 +351,7 @@ class Repair {
           'keys that were deleted may be back.',
       );
     }
-    if (hasRewritten && this.#losses.count > 0) {
+    if (hasRewritten && this.#losses.losses.some(({ file }) => parseFileName(file)?.kind === 'table')) {
       this.#notes.push('Where blocks are lost, older values of their keys may show, or keys that were deleted.');
     }
   }

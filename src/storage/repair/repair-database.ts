@@ -14,6 +14,8 @@
  *                      number; a point read then finds whichever version lies in the table with the highest one.)
  *   logs               stay as they are unless they are damaged; then what passes its checksums goes into tables
  *   history            stays if MANIFEST, logs and history itself are whole; else it begins anew, in another database for cursors
+ *
+ * Longer than most files here: the plan is one story, and what it needs to know it learns on the way.
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { CorruptionError, IoError, type LockHolder, NotADatabaseError } from '../../errors.ts';
@@ -27,14 +29,13 @@ import {
   tableName,
   tableNames,
 } from '../file-names.ts';
-import { linkOrCopy } from '../backup/place-file.ts';
 import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
 import { databaseIdOf } from '../history/database-id.ts';
 import { ARCHIVE_DIRECTORY, archivePath } from '../history/history-names.ts';
 import { BURNT_SEQUENCES } from '../history/recover-history.ts';
 import { readCurrent } from '../manifest/current-file.ts';
 import { type ManifestState, readManifest } from '../manifest/read-manifest.ts';
-import { compareUserKeysOf, LEVELS, type TableMeta, userKeyOf } from '../manifest/table-meta.ts';
+import { LEVELS, type TableMeta, userKeyOf } from '../manifest/table-meta.ts';
 import type { LeveledTable } from '../manifest/version-edit.ts';
 import { VersionSet } from '../manifest/version-set.ts';
 import { Version } from '../manifest/version.ts';
@@ -48,7 +49,9 @@ import type { LogFile } from '../wal/log-recovery.ts';
 import { LossList, type RepairReport } from './repair-report.ts';
 import { type SalvagedTable, salvageTable } from './salvage-table.ts';
 import { salvageLogs } from './salvage-logs.ts';
+import { type KnownTable, rebuildTables } from './rebuild-tables.ts';
 import { Rewriter } from './rewriter.ts';
+import { dateName, historyFiles, newestInHistory, removeFirstNames, setAside } from './set-aside.ts';
 
 export interface RepairPorts extends Omit<VerifyPorts, 'findingsMax'> {
   readonly isDryRun: boolean;
@@ -79,21 +82,7 @@ export async function repairDatabase(directory: string, ports: RepairPorts): Pro
   }
 }
 
-/** A table that is to be read, with what can be read of it. */
-interface KnownTable {
-  readonly name: string;
-  readonly level: number;
-  /** As the MANIFEST says; without one, as was found. */
-  readonly meta: TableMeta;
-  readonly entries: number;
-  /** `undefined`: nothing is wrong with it. */
-  readonly salvaged: SalvagedTable | undefined;
-}
-
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
-/** The level for what was merged from everything: below level 0, where newer writes will come in. */
-const MERGED_LEVEL = 1;
-
 class Repair {
   readonly #ports: RepairPorts;
   readonly #fileSystem: FileSystem;
@@ -144,12 +133,12 @@ class Repair {
     this.#addNotes(rewritten.length > 0);
     const aside = wasWhole ? [] : await this.#asideNames(areLogsTaken, history, rewritten);
     const lostDirectory = aside.length === 0 ? undefined : pathOf(LOST_DIRECTORY, dateName(this.#ports.now));
-    const { isDryRun } = this.#ports;
+    const { isDryRun, fileSystem } = this.#ports;
     if (!wasWhole && !isDryRun) {
       const keepsHistory = history !== 'begunAnew' && !areLogsTaken;
-      await this.#setAside(aside, lostDirectory ?? LOST_DIRECTORY);
+      await setAside(fileSystem, this.#location, lostDirectory ?? LOST_DIRECTORY, aside, () => this.#context.turn());
       await this.#write(rewritten, areLogsTaken ? logs : undefined, keepsHistory, lastSequence);
-      await this.#removeAside(aside);
+      await removeFirstNames(fileSystem, this.#location, aside);
     }
     return {
       location: this.#location,
@@ -370,35 +359,9 @@ class Repair {
       const isObsolete = parsed?.kind === 'table' && !this.#tables.some((table) => table.name === name);
       if (isObsolete || (parsed?.kind === 'log' && areLogsTaken)) names.add(name);
     }
-    if (history === 'begunAnew') for (const name of await this.#historyFiles()) names.add(name);
+    if (history === 'begunAnew')
+      for (const name of await historyFiles(this.#fileSystem, this.#location)) names.add(name);
     return [...names].filter((name) => name.includes('/') || this.#names.includes(name));
-  }
-
-  async #historyFiles(): Promise<readonly string[]> {
-    const files: string[] = [];
-    const archive = pathOf(this.#location, ARCHIVE_DIRECTORY);
-    for (const id of await this.#fileSystem.list(archive).catch(() => [])) {
-      for (const name of await this.#fileSystem.list(pathOf(archive, id)).catch(() => [])) {
-        files.push(pathOf(pathOf(ARCHIVE_DIRECTORY, id), name));
-      }
-    }
-    return files;
-  }
-
-  /** A second name for each, durably, before anything takes its place. */
-  async #setAside(names: readonly string[], lost: string): Promise<void> {
-    const fileSystem = this.#fileSystem;
-    const counter = { files: 0, linkedBytes: 0, copiedBytes: 0, onBytes: () => undefined };
-    const directories = new Set<string>();
-    for (const name of names) {
-      const to = pathOf(pathOf(this.#location, lost), name);
-      const directory = to.slice(0, to.lastIndexOf('/'));
-      if (!directories.has(directory)) await fileSystem.makeDirectory(directory);
-      directories.add(directory);
-      await linkOrCopy(fileSystem, pathOf(this.#location, name), to, counter, true);
-      await this.#context.turn();
-    }
-    for (const directory of directories) await fileSystem.syncDirectory(directory);
   }
 
   /**
@@ -424,7 +387,7 @@ class Repair {
       // The deepest level's is the identity: without it, the next open makes another database of this for cursors.
       compactionPointers: pointers.slice(0, keepsHistory ? LEVELS : LEVELS - 1),
     };
-    const floor = Math.max(newest, await this.#newestArchived()) + 1;
+    const floor = Math.max(newest, await newestInHistory(this.#fileSystem, this.#location)) + 1;
     const versions = new VersionSet(this.#fileSystem, this.#location, state, floor, MANIFEST_BYTES_MAX);
     const rewriter = new Rewriter(
       this.#fileSystem,
@@ -433,70 +396,19 @@ class Repair {
       () => this.#context.turn(),
     );
     try {
-      const newTables = await this.#newTables(rewriter, rewritten, logs ?? []);
+      const newTables = await rebuildTables(rewriter, {
+        tables: this.#tables,
+        rewritten,
+        isMerge: this.#isMerge,
+        logs: logs ?? [],
+        tablesLast: this.#tablesLast,
+      });
       // Numbers that were given out and lost must not be given out again, or a consumer would take one for the other.
       const last = keepsHistory ? this.#tablesLast : Math.min(lastSequence + BURNT_SEQUENCES, SEQUENCE_MAX);
       await versions.commit({ newTables, logNumber, lastSequence: last });
     } finally {
       await versions.close();
     }
-  }
-
-  async #newestArchived(): Promise<number> {
-    const files = await this.#historyFiles();
-    return files.reduce((most, name) => {
-      const number = Number(/(\d+)\.(log|index)$/.exec(name)?.[1] ?? 0);
-      return Math.max(most, number);
-    }, 0);
-  }
-
-  async #newTables(
-    rewriter: Rewriter,
-    rewritten: readonly KnownTable[],
-    logs: readonly LogFile[],
-  ): Promise<readonly LeveledTable[]> {
-    const kept = this.#tables.filter((table) => !rewritten.includes(table));
-    const newTables: LeveledTable[] = kept.map(({ level, meta }) => ({ level, table: meta }));
-    const put = (level: number, tables: readonly TableMeta[]): void => {
-      newTables.push(...tables.map((table) => ({ level, table })));
-    };
-    const salvagedOf = (tables: readonly KnownTable[]): readonly SalvagedTable[] =>
-      tables.flatMap(({ salvaged }) => salvaged ?? []);
-    const wholeOf = (tables: readonly KnownTable[]): readonly TableMeta[] =>
-      tables.flatMap(({ salvaged, meta }) => (salvaged === undefined ? [meta] : []));
-    const fromLogs = await this.#tablesOfLogs(rewriter, this.#isMerge ? logs : []);
-    if (this.#isMerge) {
-      const runs = [...runsOf(wholeOf(rewritten)), ...fromLogs.map((table) => [table])];
-      put(MERGED_LEVEL, await rewriter.merge(salvagedOf(rewritten), runs, false));
-      await rewriter.discard(fromLogs);
-      return newTables;
-    }
-    const level0 = rewritten.filter(({ level }) => level === 0);
-    if (level0.length > 0) {
-      const runs = wholeOf(level0).map((table) => [table]);
-      put(0, await rewriter.merge(salvagedOf(level0), runs, true));
-    }
-    for (const { level, salvaged } of rewritten) {
-      if (level > 0 && salvaged !== undefined) put(level, await rewriter.merge([salvaged], [], true));
-    }
-    put(0, await this.#tablesOfLogs(rewriter, logs)); // last: they are newer than all of level 0
-    return newTables;
-  }
-
-  async #tablesOfLogs(rewriter: Rewriter, logs: readonly LogFile[]): Promise<readonly TableMeta[]> {
-    if (logs.length === 0) return [];
-    const tables = rewriter.logTables();
-    await salvageLogs(logs, this.#tablesLast, (bytes, count) => tables.add(bytes, count), new LossList());
-    return tables.finish();
-  }
-
-  /** They have their second names; the first ones are in the way, or would be deleted by the next open. */
-  async #removeAside(names: readonly string[]): Promise<void> {
-    for (const name of names) {
-      if (name === CURRENT) continue; // it is the new one by now
-      await this.#fileSystem.remove(pathOf(this.#location, name));
-    }
-    await this.#fileSystem.syncDirectory(this.#location);
   }
 }
 
@@ -511,18 +423,3 @@ function nothingOf(name: string): SalvagedTable {
   const source = { file, name };
   return { source, blocks: [], entries: 0, largestSequence: 0, smallest: undefined, largest: undefined };
 }
-
-/** Puts tables into as few runs as they fit in, each without overlap: a merge has one table of each run open at a time. */
-function runsOf(tables: readonly TableMeta[]): readonly (readonly TableMeta[])[] {
-  const runs: TableMeta[][] = [];
-  const inOrder = [...tables].sort((a, b) => compareUserKeysOf(a.smallest, b.smallest));
-  for (const table of inOrder) {
-    const run = runs.find((one) => compareUserKeysOf((one.at(-1) as TableMeta).largest, table.smallest) < 0);
-    if (run === undefined) runs.push([table]);
-    else run.push(table);
-  }
-  return runs;
-}
-
-/** A name for a directory: `2026-01-31T12-30-00-000Z`. */
-const dateName = (date: Date): string => date.toISOString().replace(/[:.]/g, '-');

@@ -21,8 +21,8 @@ export class CorruptionError extends EngineError {
 
   constructor(file: string, offset: number, reason: string, options?: ErrorOptions) {
     super(
-      `${file} is damaged at byte ${offset}: ${reason}. Nothing was deleted; restore the file from a backup, or copy the ` +
-        `directory and repair the copy.` +
+      `${file} is damaged at byte ${offset}: ${reason}. Nothing was deleted; restore from a backup, or run repair (a dry ` +
+        `run first), which keeps all that can be read.` +
         (file.endsWith('.log') ? ' Opened with salvage, the log gives what is before the damage.' : ''),
       options,
     );
@@ -146,13 +146,16 @@ export class NotADatabaseError extends EngineError {
   }
 }
 
-/** `errorIfExists` was set, and there is a database. */
+/** `errorIfExists` was set, and there is a database; or a new directory was asked for, and there is one. */
 export class AlreadyExistsError extends EngineError {
   readonly code = 'ALREADY_EXISTS';
   readonly directory: string;
 
-  constructor(directory: string) {
-    super(`${directory} holds a database already. Choose another directory, or open without errorIfExists.`);
+  constructor(
+    directory: string,
+    reason = 'holds a database already. Choose another directory, or open without errorIfExists.',
+  ) {
+    super(`${directory} ${reason}`);
     this.name = 'AlreadyExistsError';
     this.directory = directory;
   }

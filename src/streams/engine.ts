@@ -20,6 +20,7 @@ import type { OpenedTree } from '../storage/open-tree.ts';
 import { CONSUMERS_END, CONSUMERS_PREFIX } from '../storage/reserved.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
+import { type BackupReport, Backups, type CheckedBackup } from './backup.ts';
 import { ChangeHub } from './change-hub.ts';
 import { ChangeConsumerSource } from './change-consumer-source.ts';
 import type { Clock } from './clock.ts';
@@ -65,6 +66,7 @@ export class Engine {
   #retention: Retention | undefined;
   #consumers: Consumers | undefined;
   #sweeper: IdempotencySweeper | undefined;
+  #backups: Backups | undefined;
   #drained: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
   #isDraining = false;
@@ -148,6 +150,7 @@ export class Engine {
         durability: tree.options.durability,
       },
     });
+    this.#backups = new Backups({ tree, archive, clock, flush: () => this.flush() });
     keeper.prepareNext();
     retention.run();
     this.#versionChanged$.next(); // the picker may find work in what was opened
@@ -243,6 +246,14 @@ export class Engine {
     await this.#compactions?.compactRange(range, signal);
   }
 
+  /** A copy of one moment in another directory, while everything goes on. */
+  backup(directory: string, options: CheckedBackup): Promise<BackupReport> {
+    const refusal = this.health.refusalOfWrite();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    if (this.#backups === undefined) return Promise.reject(new ClosedError('store'));
+    return this.#backups.run(directory, options);
+  }
+
   /** Through the pipeline, like a write, so that the memtable is changed between two groups and never within one. */
   #barrier(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -265,6 +276,7 @@ export class Engine {
     this.health.close();
     this.reader.close();
     this.stall.reconsider();
+    const backedUp = this.#backups?.close();
     await this.#consumers?.close();
     const { log } = this;
     const [flushes, compactions, keeper] = [this.#flushes, this.#compactions, this.#keeper];
@@ -284,6 +296,7 @@ export class Engine {
     await step(() => swept); // its last write has been served or refused
     await step(() => flushes?.stop(new ClosedError('store')));
     await step(() => compactions?.stop(new ClosedError('store')));
+    await step(() => backedUp);
     this.#running.unsubscribe();
     this.changes.complete();
     await step(() => this.#retention?.stop());

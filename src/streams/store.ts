@@ -8,6 +8,7 @@ import { AbortedError, ClosedError, InvalidArgumentError } from '../errors.ts';
 import type { Bytes, Change, Commit, Durability, Entry, KeyRange, VersionedValue, WriteOperation } from '../model.ts';
 import { onAbort } from './abort.ts';
 import { approximateSize } from './approximate-size.ts';
+import { type BackupOptions, type BackupReport, checkBackup } from './backup.ts';
 import {
   type ChangeEvent,
   ChangeEvents,
@@ -324,6 +325,25 @@ export class Store {
       end: end === undefined ? undefined : checkedKey(end, 'end'),
     };
     return operationOf(() => this.#engine.compact(bounds, signal), { name: 'the compaction', signal });
+  }
+
+  /**
+   * Makes a copy of the store in another directory, of one moment, while everything goes on: it holds all that was
+   * acknowledged before the call, every batch whole, and is itself a database, for real LevelDB too. Tables are shared by
+   * hard links where the file system makes them: it costs a flush, and the time to make the links.
+   *
+   * The copy gets its name when it is complete and on the disk: one that was interrupted leaves `<directory>.partial`, which
+   * does not open and which the next try uses again. Cursors up to the moment lead on in the copy; those from behind it are
+   * refused there, since the copy goes its own way.
+   *
+   * @param directory - one that is not there yet, or is empty
+   * @throws (at the call) InvalidArgumentError
+   * @returns fails with AlreadyExistsError, LockedError (another backup goes there), ReadOnlyError, IoError, NoSpaceError,
+   *   AbortedError, ClosedError (the store was closed meanwhile)
+   */
+  backup(directory: string, options: BackupOptions = {}): Operation<BackupReport> {
+    const checked = checkBackup(directory, options);
+    return operationOf(() => this.#engine.backup(directory, checked), { name: 'the backup', signal: options.signal });
   }
 
   /** Bytes on disk of the keys from `start` up to, not including, `end`: roughly, and without what is still in memory. */

@@ -14,6 +14,7 @@ import { CorruptionError, HistoryGoneError, IoError } from '../../errors.ts';
 import { BatchReader } from '../codec/write-batch.ts';
 import { logName, pathOf } from '../file-names.ts';
 import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
+import { NO_LINKS } from '../file-system/no-links.ts';
 import { RecordReader } from '../wal/record-reader.ts';
 import { indexName, segmentName } from './history-names.ts';
 import { type EpochEnd, type HistoryLoss, type SegmentInfo, writeHistoryState } from './history-state.ts';
@@ -21,8 +22,6 @@ import { SegmentIndexReader, SegmentIndexWriter } from './segment-index.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { LiveSegment, type Segment } from './segment.ts';
 
-/** What a file system answers that makes no hard links, or not between these two. */
-const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK', 'EINVAL']);
 /** Segments sealed before the state is written again: what the next open may have to read at most. */
 const SEGMENTS_PER_STATE = 64;
 
@@ -36,6 +35,16 @@ export interface RetentionLimits {
   readonly hardBytesMax: number;
   /** The first sequence number that a consumer has not settled; `Infinity`: there is none. */
   readonly neededFrom: number;
+}
+
+/** History as it was at one moment. */
+export interface ArchiveMoment {
+  readonly databaseId: string;
+  readonly epoch: number;
+  readonly epochEnds: readonly EpochEnd[];
+  readonly start: number;
+  /** Complete and synced, ascending. Retention may take the files away at any time, the oldest first. */
+  readonly segments: readonly Segment[];
 }
 
 /** What is known of history when it is opened. */
@@ -258,6 +267,22 @@ export class LogArchive {
       this.onLoss?.({ firstSequence, lastSequence, reason: 'damage' }, cause);
     }
     await this.#removeGone();
+  }
+
+  /** What is sealed, and what only waits to be: the logs below the MANIFEST's log number. */
+  moment(logNumber: number): ArchiveMoment {
+    const { databaseId, epoch } = this;
+    const segments = this.#all()
+      .filter(({ fileNumber, lastSequence }) => lastSequence > 0 && this.#isSealed(fileNumber, logNumber))
+      .map((segment): Segment => {
+        const { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs, isLinked } = segment;
+        return { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs, isLinked };
+      });
+    return { databaseId, epoch, epochEnds: [...this.#epochEnds], start: this.#start, segments };
+  }
+
+  #isSealed(fileNumber: number, logNumber: number): boolean {
+    return fileNumber < logNumber || this.#sealed.some((segment) => segment.fileNumber === fileNumber);
   }
 
   /** The first segment that holds `sequence` or something behind it; `undefined`: nothing was counted behind it. */

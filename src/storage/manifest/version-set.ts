@@ -77,6 +77,11 @@ export class VersionSet {
     return this.#logNumber;
   }
 
+  /** All that the current version's tables hold is at or below this sequence number, and all up to it is in them. */
+  get tableSequence(): number {
+    return this.#tableSequence;
+  }
+
   get manifestNumber(): number | undefined {
     return this.#manifest?.fileNumber;
   }

@@ -1,0 +1,91 @@
+/**
+ * A directory that comes into being all at once: it is written under another name, and gets its own when it is complete and
+ * on the disk.
+ *
+ *   <name>.partial/   locked while somebody writes it; what an earlier try has left in it is removed first
+ *   <name>/           must not be there, or be empty
+ */
+import { dirname, join } from 'node:path';
+import { AlreadyExistsError, IoError } from '../../errors.ts';
+import { pathOf } from '../file-names.ts';
+import type { DirectoryLock, FileSystem } from '../file-system/file-system.ts';
+import type { LockHolder } from '../../errors.ts';
+
+/** Nothing that we write lies deeper: `archive/<id>/name`. */
+const DEPTH_MAX = 3;
+
+export class NewDirectory {
+  readonly #fileSystem: FileSystem;
+  readonly #target: string;
+  /** Where to write. */
+  readonly path: string;
+  readonly #lock: DirectoryLock;
+
+  private constructor(fileSystem: FileSystem, target: string, path: string, lock: DirectoryLock) {
+    this.#fileSystem = fileSystem;
+    this.#target = target;
+    this.path = path;
+    this.#lock = lock;
+  }
+
+  /** @throws AlreadyExistsError, LockedError (somebody else is writing the same one), IoError, NoSpaceError */
+  static async begin(fileSystem: FileSystem, target: string, holder: LockHolder): Promise<NewDirectory> {
+    const name = target.replace(/[/\\]+$/, '');
+    await checkFree(fileSystem, name);
+    const partial = `${name}.partial`;
+    await fileSystem.makeDirectory(partial);
+    const path = await fileSystem.realPath(partial);
+    const lock = await fileSystem.lock(path, holder);
+    try {
+      await removeFiles(fileSystem, path);
+      return new NewDirectory(fileSystem, join(dirname(path), lastOf(name)), path, lock);
+    } catch (error) {
+      await lock.release().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Everything in it is written and synced, names too: gives it its own name, durably. @returns its absolute name */
+  async finish(): Promise<string> {
+    const fileSystem = this.#fileSystem;
+    await checkFree(fileSystem, this.#target); // it may have been made meanwhile
+    await this.#lock.release(); // its notes lie in the directory
+    await fileSystem.rename(this.path, this.#target);
+    await fileSystem.syncDirectory(dirname(this.#target));
+    return this.#target;
+  }
+
+  /** Takes away what was written, as far as the file system lets us. Empty directories stay, for the next try. */
+  async abandon(): Promise<void> {
+    await removeFiles(this.#fileSystem, this.path).catch(() => undefined);
+    await this.#lock.release().catch(() => undefined);
+  }
+}
+
+const lastOf = (path: string): string => path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);
+
+async function checkFree(fileSystem: FileSystem, path: string): Promise<void> {
+  try {
+    const { kind } = await fileSystem.stat(path);
+    if (kind === 'directory' && (await fileSystem.list(path)).length === 0) return;
+  } catch (error) {
+    if (error instanceof IoError && error.systemCode === 'ENOENT') return;
+    throw error;
+  }
+  throw new AlreadyExistsError(path, 'is there already, and is not empty. Choose another directory.');
+}
+
+/** Removes all files, but not those of the lock. */
+async function removeFiles(fileSystem: FileSystem, root: string): Promise<void> {
+  const left: (readonly [path: string, depth: number])[] = [[root, 1]];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const [directory, depth] = next;
+    for (const name of await fileSystem.list(directory)) {
+      if (depth === 1 && (name.startsWith('LOCK') || name === 'alluvium.lock')) continue;
+      const path = pathOf(directory, name);
+      const { kind } = await fileSystem.stat(path);
+      if (kind !== 'directory') await fileSystem.remove(path);
+      else if (depth < DEPTH_MAX) left.push([path, depth + 1]);
+    }
+  }
+}

@@ -1,0 +1,290 @@
+/**
+ * What can still be read of a damaged table: data blocks whose checksums match and whose entries ascend.
+ *
+ *   the index can be read    each block that it names is tried; a lost one lay between two separators
+ *   it cannot                the file is gone through from block to block (find-blocks.ts); what is none of the data is told
+ *                            by its form, and left out
+ */
+import { CorruptionError } from '../../errors.ts';
+import { compareInternal, readKind, TAG_BYTES } from '../codec/internal-key.ts';
+import { Malformed } from '../codec/malformed.ts';
+import { type NamedFile, readFully } from '../file-system/read-fully.ts';
+import { KIND_DELETE, KIND_SET, SEQUENCE_MAX } from '../read/internal-iterator.ts';
+import { forEachEntry } from '../table/block-entries.ts';
+import { Block, BlockEntryReader, roughSequence } from '../table/block.ts';
+import { readBlock } from '../table/block-read.ts';
+import { FilterReader } from '../table/filter-block.ts';
+import { type BlockHandle, decodeFooter, FOOTER_BYTES, readHandle, TRAILER_BYTES } from '../table/table-format.ts';
+import { BlockFinder } from './find-blocks.ts';
+import type { LossList } from './repair-report.ts';
+
+/** A table, and the blocks of it that can be read, in order. */
+export interface SalvagedTable {
+  readonly source: NamedFile;
+  readonly blocks: readonly BlockHandle[];
+  readonly entries: number;
+  readonly largestSequence: number;
+  /** First and last internal keys; `undefined`: nothing can be read. */
+  readonly smallest: Uint8Array | undefined;
+  readonly largest: Uint8Array | undefined;
+}
+
+export interface SalvagePorts {
+  /** Gives others a turn; throws when the repair is called off. */
+  readonly turn: () => Promise<void>;
+  readonly losses: LossList;
+}
+
+/** Without an index, a table is held in memory: a larger one is given up. */
+const SCANNED_BYTES_MAX = 512 * 1024 * 1024;
+/** The largest block that is looked for where one should begin... */
+const BLOCK_BYTES_MAX = 4 * 1024 * 1024;
+/** ... and where each byte might be its beginning. */
+const GUESSED_BYTES_MAX = 8 * 1024;
+/** Bytes that may be gone over in all: some seconds. */
+const STEPS_MAX = 2 ** 30;
+/** The last byte of every filter block. */
+const FILTER_BASE_LOG = 11;
+/** Properties and metaindex are no longer. */
+const NAMES_BYTES_MAX = 1024;
+const STEPS_PER_TURN = 2 ** 20;
+
+interface IndexLine {
+  readonly separator: Uint8Array;
+  readonly handle: BlockHandle;
+}
+
+/** @throws IoError */
+export async function salvageTable(source: NamedFile, ports: SalvagePorts): Promise<SalvagedTable> {
+  const fileBytes = await source.file.size();
+  const salvage = new TableSalvage(source, fileBytes, ports);
+  const lines = await readIndex(source, fileBytes).catch((error: unknown) => {
+    if (error instanceof CorruptionError || error instanceof Malformed) return undefined;
+    throw error;
+  });
+  if (lines === undefined) await salvage.scan();
+  else await salvage.follow(lines);
+  return salvage.result();
+}
+
+async function readIndex(source: NamedFile, fileBytes: number): Promise<readonly IndexLine[]> {
+  if (fileBytes < FOOTER_BYTES) throw new Malformed('too short for a table', 0);
+  const footer = new Uint8Array(FOOTER_BYTES);
+  await readFully(source, footer, fileBytes - FOOTER_BYTES);
+  const { index, metaindex } = decodeFooter(footer, fileBytes);
+  const block = new Block(await readBlock(source, index), source.name, index.offset);
+  return linesOf(block, metaindex.offset);
+}
+
+/** @throws Malformed or CorruptionError when it is no index */
+function linesOf(block: Block, limit: number): IndexLine[] {
+  const reader = new BlockEntryReader();
+  const lines: IndexLine[] = [];
+  let end = 0;
+  for (let offset = 0; offset < block.entriesEnd; offset = reader.valueEnd) {
+    reader.read(block, offset);
+    const handle = readHandle({ bytes: block.bytes, offset: reader.valueStart, end: reader.valueEnd }, limit);
+    if (reader.keyLength < TAG_BYTES || handle.offset < end) throw new Malformed('no index', offset);
+    end = handle.offset + handle.size + TRAILER_BYTES;
+    lines.push({ separator: reader.keyBytes.slice(0, reader.keyLength - TAG_BYTES), handle });
+  }
+  return lines;
+}
+
+class TableSalvage {
+  readonly #source: NamedFile;
+  readonly #fileBytes: number;
+  readonly #ports: SalvagePorts;
+  readonly #blocks: BlockHandle[] = [];
+  /** Of the block that was taken last. */
+  #firstKey: Uint8Array | undefined;
+  #lastKey: Uint8Array | undefined;
+  #smallest: Uint8Array | undefined;
+  #entries = 0;
+  #largestSequence = 0;
+
+  constructor(source: NamedFile, fileBytes: number, ports: SalvagePorts) {
+    this.#source = source;
+    this.#fileBytes = fileBytes;
+    this.#ports = ports;
+  }
+
+  result(): SalvagedTable {
+    return {
+      source: this.#source,
+      blocks: this.#blocks,
+      entries: this.#entries,
+      largestSequence: this.#largestSequence,
+      smallest: this.#smallest,
+      largest: this.#lastKey,
+    };
+  }
+
+  /** Tries each block that the index names. */
+  async follow(lines: readonly IndexLine[]): Promise<void> {
+    for (const [place, { handle, separator }] of lines.entries()) {
+      let reason: string | undefined;
+      try {
+        reason = this.#take(handle, await readBlock(this.#source, handle));
+      } catch (error) {
+        if (!(error instanceof CorruptionError)) throw error;
+        reason = error.reason;
+      }
+      await this.#ports.turn();
+      if (reason === undefined) continue;
+      const endOffset = handle.offset + handle.size + TRAILER_BYTES;
+      this.#lose(handle.offset, endOffset, reason, lines[place - 1]?.separator, separator);
+    }
+  }
+
+  /** Goes from block to block. */
+  async scan(): Promise<void> {
+    if (this.#fileBytes > SCANNED_BYTES_MAX) {
+      return this.#lose(
+        0,
+        undefined,
+        'its index cannot be read, and it is too large to be searched',
+        undefined,
+        undefined,
+      );
+    }
+    const bytes = new Uint8Array(this.#fileBytes);
+    await readFully(this.#source, bytes, 0);
+    const finder = new BlockFinder(bytes, STEPS_MAX);
+    let hole: { readonly start: number; readonly keyBefore: Uint8Array | undefined } | undefined;
+    let stepsBefore = finder.stepsLeft;
+    let at = 0;
+    while (at < bytes.length && finder.stepsLeft > 0) {
+      const size = finder.sizeAt(at, hole === undefined ? BLOCK_BYTES_MAX : GUESSED_BYTES_MAX);
+      if (stepsBefore - finder.stepsLeft > STEPS_PER_TURN) {
+        stepsBefore = finder.stepsLeft;
+        await this.#ports.turn();
+      }
+      if (size < 0) {
+        hole ??= { start: at, keyBefore: this.#lastKey };
+        at += 1;
+        continue;
+      }
+      const isBehindData = await this.#takeFound({ offset: at, size });
+      if (hole !== undefined) this.#loseHole(hole.start, at, hole.keyBefore, isBehindData ? undefined : this.#firstKey);
+      hole = undefined;
+      if (isBehindData) return;
+      at += size + TRAILER_BYTES;
+    }
+    if (hole !== undefined) this.#loseHole(hole.start, undefined, hole.keyBefore, undefined);
+  }
+
+  /**
+   * A block whose checksum matches is one: nothing begins within it, whether it can be used or not.
+   *
+   * @returns whether it is one of those behind the data
+   */
+  async #takeFound(handle: BlockHandle): Promise<boolean> {
+    const contents = await readBlock(this.#source, handle);
+    let reason: string | undefined;
+    try {
+      if (isBehindData(contents, handle.offset)) return true;
+      reason = this.#take(handle, contents);
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      reason = error.reason;
+    }
+    if (reason !== undefined) {
+      this.#lose(handle.offset, handle.offset + handle.size + TRAILER_BYTES, reason, undefined, undefined);
+    }
+    return false;
+  }
+
+  /** Goes through the entries of a block, and keeps it if they are in order. @returns why not, if it does not */
+  #take(handle: BlockHandle, contents: Uint8Array): string | undefined {
+    const block = new Block(contents, this.#source.name, handle.offset);
+    const reader = new BlockEntryReader();
+    let last = this.#lastKey;
+    let first: Uint8Array | undefined;
+    let [entries, largest] = [0, this.#largestSequence];
+    for (let offset = 0; offset < block.entriesEnd; offset = reader.valueEnd) {
+      reader.read(block, offset);
+      const { keyBytes, keyLength } = reader;
+      if (keyLength < TAG_BYTES) return 'a key is too short for its tag';
+      const kind = readKind(keyBytes, keyLength);
+      const sequence = roughSequence(keyBytes, keyLength);
+      if ((kind !== KIND_SET && kind !== KIND_DELETE) || sequence > SEQUENCE_MAX) return 'a key has no good tag';
+      if (last !== undefined && compareInternal(last, 0, last.length, keyBytes, 0, keyLength) >= 0) {
+        return 'its keys are not in order';
+      }
+      last = keyBytes.slice(0, keyLength);
+      first ??= last;
+      largest = Math.max(largest, sequence);
+      entries += 1;
+    }
+    if (entries === 0) return 'it holds no entry';
+    this.#blocks.push(handle);
+    this.#firstKey = first;
+    this.#smallest ??= first;
+    this.#lastKey = last;
+    this.#entries += entries;
+    this.#largestSequence = largest;
+    return undefined;
+  }
+
+  #loseHole(
+    start: number,
+    end: number | undefined,
+    keyBefore: Uint8Array | undefined,
+    keyBehind: Uint8Array | undefined,
+  ): void {
+    const reason = 'no block can be read here, and the index is lost';
+    this.#lose(start, end, reason, userKeyIn(keyBefore), userKeyIn(keyBehind));
+  }
+
+  #lose(
+    offset: number,
+    endOffset: number | undefined,
+    reason: string,
+    firstKey: Uint8Array | undefined,
+    lastKey: Uint8Array | undefined,
+  ): void {
+    this.#ports.losses.add({ file: this.#source.name, offset, endOffset, reason, firstKey, lastKey });
+  }
+}
+
+const userKeyIn = (key: Uint8Array | undefined): Uint8Array | undefined => key?.subarray(0, key.length - TAG_BYTES);
+
+/**
+ * Whether a block is none of the data, but of those behind it: the filter and the blocks of names by their form; the index,
+ * whose keys may look like those of entries, by its values, which are the places of all blocks from the first on.
+ */
+function isBehindData(contents: Uint8Array, ownOffset: number): boolean {
+  return [isFilter, isNames, isIndex].some((isOne) => {
+    try {
+      return isOne(contents, ownOffset);
+    } catch (error) {
+      if (error instanceof Malformed || error instanceof CorruptionError) return false;
+      throw error;
+    }
+  });
+}
+
+function isFilter(contents: Uint8Array): boolean {
+  return contents.at(-1) === FILTER_BASE_LOG && new FilterReader(contents).memoryBytes > 0;
+}
+
+function isNames(contents: Uint8Array, ownOffset: number): boolean {
+  let names = 0;
+  let known = 0;
+  forEachEntry(new Block(contents, '', ownOffset), (name) => {
+    names += 1;
+    if (/^(alluvium\.|filter\.|entries$|sequence\.|tombstones$)/.test(name)) known += 1;
+  });
+  return names > 0 && known === names && contents.length < NAMES_BYTES_MAX;
+}
+
+function isIndex(contents: Uint8Array, ownOffset: number): boolean {
+  const lines = linesOf(new Block(contents, '', ownOffset), ownOffset);
+  let end = 0;
+  for (const { handle } of lines) {
+    if (handle.offset !== end) return false;
+    end = handle.offset + handle.size + TRAILER_BYTES;
+  }
+  return lines.length > 0;
+}

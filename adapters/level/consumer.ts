@@ -19,34 +19,25 @@ export function consumerOf<Key, Value, K, V>(
 ): Consumer {
   const types = typedKeys(db, options);
   const typed = (change: Change): LevelChange<Key, Value> => typedChange(types, change);
-  const range = types.rangeOf(options);
-  // Two calls, each of which the compiler can follow.
+  const { gt, gte, lt, lte } = types.rangeOf(options);
+  const range = { gt, gte, lt, lte };
+  // Two calls, each of which the compiler can follow. The store does not look at options that it does not know.
   if (options.batch !== undefined) {
-    const { handle, ...settings } = withoutTyping(options);
     return store.consumer(name, {
-      ...settings,
+      ...options,
       ...range,
       handle: (changes: readonly Change[], transaction: Transaction, delivery: Delivery) =>
-        handle(changes.map(typed), levelTransaction<K, V>(db, transaction), delivery),
+        options.handle(changes.map(typed), levelTransaction<K, V>(db, transaction), delivery),
     });
   }
-  const { handle, partitionBy, ...settings } = withoutTyping(options);
+  const { partitionBy } = options;
   return store.consumer(name, {
-    ...settings,
+    ...options,
     ...range,
     partitionBy: partitionBy === undefined ? undefined : (change) => partitionBy(typed(change)),
     handle: (change: Change, transaction: Transaction, delivery: Delivery) =>
-      handle(typed(change), levelTransaction<K, V>(db, transaction), delivery),
+      options.handle(typed(change), levelTransaction<K, V>(db, transaction), delivery),
   });
-}
-
-type LevelOnly = 'sublevel' | 'keyEncoding' | 'valueEncoding' | 'gt' | 'gte' | 'lt' | 'lte';
-
-function withoutTyping<Options extends Partial<Record<LevelOnly, unknown>>>(
-  options: Options,
-): Omit<Options, LevelOnly> {
-  const { sublevel: _s, keyEncoding: _k, valueEncoding: _v, gt: _gt, gte: _gte, lt: _lt, lte: _lte, ...rest } = options;
-  return rest;
 }
 
 function levelTransaction<K, V>(db: Encoder, transaction: Transaction): LevelTransaction<K, V> {

@@ -90,10 +90,8 @@ const READS_AT_ONCE = 64;
 const nothing = (): undefined => undefined;
 
 /** The methods whose options are more than abstract-level's: types only. */
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- all of these are inherited
 export interface Level<K = string, V = string> {
-  open(): Promise<void>;
-  open(options: OpenOptions): Promise<void>;
+  open(options?: OpenOptions): Promise<void>;
   get(key: K): Promise<V | undefined>;
   get<Key = K, Value = V>(key: Key, options: GetOptions<Key, Value>): Promise<Value | undefined>;
   getSync(key: K): V | undefined;
@@ -353,7 +351,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     if (this.status === 'opening') return this.deferAsync(() => this.#withRange(what, given, work));
     const [start, end, options] = given;
     const store = this.#opened(what);
-    const types = typedKeys<unknown, unknown>(this, (options ?? {}) as StartEndOptions<unknown>);
+    const types = typedKeys<unknown, unknown>(this, options ?? {});
     return work(store, types.encodeKey(start), types.encodeKey(end)).then(undefined, throwLevelError);
   }
 }

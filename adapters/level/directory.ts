@@ -4,7 +4,7 @@
  * Only names that a database gives to its files are removed, exactly as it writes them: what somebody else has put into the
  * directory stays, and then so does the directory. CURRENT goes first: whatever a crash leaves of the rest is no database.
  */
-import { rmdir } from 'node:fs/promises';
+import { lstat, rmdir } from 'node:fs/promises';
 import { type FileSystem, IoError, NodeFileSystem, open } from 'alluvium';
 import { throwLevelError } from './level-error.ts';
 
@@ -64,25 +64,29 @@ async function destroyFiles(files: FileSystem, location: string): Promise<void> 
   } finally {
     await lock.release();
   }
-  await removeNamed(files, location, LOCK);
+  for (const name of (await namesIn(files, location)) ?? []) {
+    if (LOCK.test(name)) await files.remove(`${location}/${name}`);
+  }
 }
 
 async function destroyArchives(files: FileSystem, archive: string): Promise<void> {
-  for (const id of (await namesIn(files, archive)) ?? []) {
+  for (const id of await ownNamesIn(files, archive)) {
     if (ARCHIVE.test(id)) await removeFiles(files, `${archive}/${id}`, ARCHIVED);
   }
   await removeIfEmpty(archive);
 }
 
 async function removeFiles(files: FileSystem, directory: string, ours: RegExp): Promise<void> {
-  await removeNamed(files, directory, ours);
+  for (const name of await ownNamesIn(files, directory)) {
+    if (ours.test(name)) await files.remove(`${directory}/${name}`);
+  }
   await removeIfEmpty(directory);
 }
 
-async function removeNamed(files: FileSystem, directory: string, ours: RegExp): Promise<void> {
-  for (const name of (await namesIn(files, directory)) ?? []) {
-    if (ours.test(name)) await files.remove(`${directory}/${name}`);
-  }
+/** Without what lies behind a link, which is none of the database's own. */
+async function ownNamesIn(files: FileSystem, directory: string): Promise<string[]> {
+  const isDirectory = await lstat(directory).then((found) => found.isDirectory());
+  return isDirectory ? ((await namesIn(files, directory)) ?? []) : [];
 }
 
 /** `undefined` where there is no such directory. */

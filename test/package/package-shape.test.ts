@@ -14,6 +14,7 @@ interface Manifest {
   readonly scripts: Readonly<Record<string, string>>;
   readonly dependencies: Readonly<Record<string, string>>;
   readonly peerDependencies: Readonly<Record<string, string>>;
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>;
   readonly optionalDependencies: Readonly<Record<string, string>>;
   readonly devDependencies: Readonly<Record<string, string>>;
 }
@@ -47,9 +48,10 @@ describe('the manifest', () => {
     }
   });
 
-  it('needs fp-ts, takes the rxjs of the user, and can do without the native lock', () => {
+  it('needs fp-ts, takes the rxjs of the user, and can do without the native lock and abstract-level', () => {
     expect(Object.keys(manifest.dependencies)).toEqual(['fp-ts']);
-    expect(manifest.peerDependencies).toEqual({ rxjs: '^7.8' });
+    expect(manifest.peerDependencies).toEqual({ 'abstract-level': '^3.1', rxjs: '^7.8' });
+    expect(manifest.peerDependenciesMeta).toEqual({ 'abstract-level': { optional: true } });
     expect(Object.keys(manifest.optionalDependencies)).toEqual(['fs-native-extensions']);
   });
 

@@ -1,0 +1,70 @@
+/**
+ * Checking, mending and copying whole databases, as the package offers it: `verify`, `repair`, `restore` and the store's
+ * `backup`. They are looked up when they are needed, so that a build of the package without them has every other command.
+ */
+import * as alluvium from 'alluvium';
+import { Failure } from './failure.ts';
+import type { CommandStore } from './open-store.ts';
+
+export interface WorkProgress {
+  readonly bytes: number;
+  readonly bytesTotal: number;
+}
+
+export interface WorkOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: WorkProgress) => void) | undefined;
+}
+
+export interface Finding {
+  readonly severity: 'error' | 'warning' | 'info';
+  readonly code: string;
+  readonly file: string;
+  readonly offset: number | undefined;
+  readonly reason: string;
+  readonly remedy: string;
+}
+
+export interface VerifyReport {
+  readonly isWhole: boolean;
+  readonly findings: readonly Finding[];
+  readonly errorCount: number;
+  readonly warningCount: number;
+  readonly infoCount: number;
+  readonly files: number;
+  readonly bytes: number;
+  readonly entries: number;
+}
+
+/** What repairing, backing up and restoring tell; the fields are theirs. */
+export type Report = Readonly<Record<string, unknown>>;
+
+interface Maintenance {
+  verify(location: string, options?: WorkOptions): PromiseLike<VerifyReport>;
+  repair(location: string, options?: WorkOptions & { readonly dryRun?: boolean }): PromiseLike<Report>;
+  restore(from: string, to: string, options?: WorkOptions): PromiseLike<Report | undefined>;
+}
+
+export function maintenance<Name extends keyof Maintenance>(name: Name): Maintenance[Name] {
+  const found: unknown = Reflect.get(alluvium, name);
+  if (typeof found === 'function') return found as Maintenance[Name]; // by the contract of the package
+  throw new Failure(`this build of alluvium has no ${name} yet.`);
+}
+
+export function backupOf(store: CommandStore): (directory: string, options?: WorkOptions) => PromiseLike<Report> {
+  const found: unknown = Reflect.get(store, 'backup');
+  if (typeof found === 'function') return found.bind(store) as ReturnType<typeof backupOf>;
+  throw new Failure('this build of alluvium has no backup yet.');
+}
+
+/** A report for people: its plain fields, one a line, and its lists item by item. */
+export function reportLines(report: Report): string[] {
+  return Object.entries(report).flatMap(([name, value]) => {
+    if (Array.isArray(value)) {
+      return value.length === 0 ? [] : [`${name}:`, ...value.map((item) => `  ${fieldText(item)}`)];
+    }
+    return value === undefined ? [] : [`${name}: ${fieldText(value)}`];
+  });
+}
+
+const fieldText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));

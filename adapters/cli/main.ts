@@ -66,8 +66,12 @@ function version(): string {
   return typeof found === 'string' ? found : 'unknown';
 }
 
-// Stdin may have more, and a terminal's never ends: neither keeps a process that is done.
+/** A store that nobody writes to keeps no process running; a command that waits for it has to. */
+const running = setInterval(() => undefined, 2 ** 30);
+
 void main(process.argv.slice(2)).then((code) => {
+  clearInterval(running);
+  // Stdin may have more, and a terminal's never ends: neither keeps a process that is done.
   process.exitCode = code;
   process.stdin.destroy();
 });

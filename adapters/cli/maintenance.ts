@@ -2,7 +2,6 @@
  * Checking, mending and copying whole databases, as the package offers it: `verify`, `repair`, `restore` and the store's
  * `backup`. They are looked up when they are needed, so that a build of the package without them has every other command.
  */
-import * as alluvium from 'alluvium';
 import { Failure } from './failure.ts';
 import type { CommandStore } from './open-store.ts';
 
@@ -45,8 +44,8 @@ interface Maintenance {
   restore(from: string, to: string, options?: WorkOptions): PromiseLike<Report | undefined>;
 }
 
-export function maintenance<Name extends keyof Maintenance>(name: Name): Maintenance[Name] {
-  const found: unknown = Reflect.get(alluvium, name);
+export async function maintenance<Name extends keyof Maintenance>(name: Name): Promise<Maintenance[Name]> {
+  const found: unknown = Reflect.get(await import('alluvium'), name);
   if (typeof found === 'function') return found as Maintenance[Name]; // by the contract of the package
   throw new Failure(`this build of alluvium has no ${name} yet.`);
 }

@@ -5,7 +5,7 @@
  * `'read'` changes no file: it holds the directory's lock, so that nobody writes meanwhile, and opens read-only under it.
  * `'write'` is needed for all that uses the history of changes as well: recovery is what gives it its end.
  */
-import { NodeFileSystem, open, type OpenOptions, type Store } from 'alluvium';
+import type { NodeFileSystem, OpenOptions, Store } from 'alluvium';
 import { codeOf, Failure } from './failure.ts';
 import type { Talk } from './talk.ts';
 
@@ -51,7 +51,7 @@ export const storeOpener =
 
 /** Before anything is locked: a lock leaves a file behind, and other people's directories are left alone. */
 async function expectDatabase(location: string): Promise<void> {
-  const files = new NodeFileSystem();
+  const files = await fileSystem();
   const kind = await files.stat(`${location}/CURRENT`).then(
     (stat) => stat.kind,
     (error: unknown) => {
@@ -67,6 +67,14 @@ async function expectDatabase(location: string): Promise<void> {
   throw new Failure(`${location} is not a database: there is no CURRENT file in it.`);
 }
 
+/** The engine is loaded when it is needed: help and typing errors answer in half the time. */
+const engine = (): Promise<typeof import('alluvium')> => import('alluvium');
+
+async function fileSystem(): Promise<NodeFileSystem> {
+  const { NodeFileSystem: Files } = await engine();
+  return new Files();
+}
+
 const isSystemError = (error: unknown, ...codes: readonly string[]): boolean =>
   error instanceof Error && 'systemCode' in error && codes.includes(String(error.systemCode));
 
@@ -77,7 +85,7 @@ const isSystemError = (error: unknown, ...codes: readonly string[]): boolean =>
  */
 export async function holdDatabase(location: string): Promise<() => Promise<void>> {
   await expectDatabase(location);
-  const files = new NodeFileSystem();
+  const files = await fileSystem();
   try {
     const lock = await files.lock(await files.realPath(location), { pid: process.pid, since: new Date() });
     return () => lock.release();
@@ -91,6 +99,7 @@ export async function holdDatabase(location: string): Promise<() => Promise<void
 async function openForReading(location: string, options: OpenOptions): Promise<OpenedStore> {
   const release = await holdDatabase(location);
   try {
+    const { open } = await engine();
     const store = await open(location, { ...options, readOnly: true });
     return {
       store,
@@ -121,6 +130,7 @@ async function openForWriting(
       talk.note(`note: ${event.during} failed and is tried again: ${messageOf(event.error)}`);
     }
   };
+  const { open } = await engine();
   try {
     const store = await open(location, { ...options, onEvent, createIfMissing: mode === 'create' });
     return { store, close: async () => store.close() };

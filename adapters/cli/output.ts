@@ -5,20 +5,21 @@
  * A reader that goes away (`| head -1`) is no error: the rest is not written, and the command is told to end.
  */
 import { escapeForTerminal, escapeJson } from './escape.ts';
+import { codeOf } from './failure.ts';
 
 /** Characters gathered before they are written. */
 const CHUNK_LENGTH = 64 * 1024;
 
+/** What takes data: stdout, or a file. */
 interface Sink extends NodeJS.WritableStream {
   readonly isTTY?: boolean | undefined;
-  readonly columns?: number | undefined;
 }
 
 export class Output {
   readonly #stream: Sink;
   readonly isTerminal: boolean;
   readonly hasColours: boolean;
-  readonly columns: number;
+  readonly #onClosed: () => void;
   #gathered = '';
   #isClosed = false;
   #failure: Error | undefined;
@@ -28,14 +29,8 @@ export class Output {
     this.#stream = stream;
     this.isTerminal = stream.isTTY === true;
     this.hasColours = this.isTerminal && wantsColours();
-    this.columns = stream.columns ?? 80;
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      const isReaderGone = error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED';
-      if (!isReaderGone) this.#failure ??= error;
-      if (this.#isClosed) return;
-      this.#isClosed = true;
-      onClosed();
-    });
+    this.#onClosed = onClosed;
+    stream.on('error', (error: Error) => this.#fail(error));
   }
 
   /** Whether nobody takes anything any more. */
@@ -81,8 +76,21 @@ export class Output {
 
   #write(chunk: string | Uint8Array): Promise<void> {
     if (this.#isClosed) return Promise.resolve();
-    // The callback comes when the chunk is out, or with the error that the listener above has heard of as well.
-    return new Promise((resolve) => void this.#stream.write(chunk, () => resolve()));
+    return new Promise((resolve) => {
+      // The callback comes when the chunk is out, or with an error: before the stream tells its listeners of it.
+      this.#stream.write(chunk, (error) => {
+        if (error instanceof Error) this.#fail(error);
+        resolve();
+      });
+    });
+  }
+
+  #fail(error: Error): void {
+    if (this.#isClosed) return;
+    const code = codeOf(error);
+    if (code !== 'EPIPE' && code !== 'ERR_STREAM_DESTROYED') this.#failure = error;
+    this.#isClosed = true;
+    if (this.#failure === undefined) this.#onClosed();
   }
 }
 

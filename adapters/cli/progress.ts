@@ -4,18 +4,23 @@ import { bytesText, countText, durationText } from './units.ts';
 /** Between two drawings, in milliseconds. */
 const PERIOD_MS = 100;
 const BAR_LENGTH = 24;
+const COLUMNS = 80;
 
 export interface ProgressSettings {
   readonly label: string;
   /** What there is in all; absent if nobody knows. */
   readonly total?: number | undefined;
   readonly unit: 'bytes' | 'entries';
+  /** Where the data itself is on the terminal, it shows how far the work is. */
+  readonly isHidden?: boolean;
 }
 
 export class Progress {
   readonly #stream: NodeJS.WriteStream;
   readonly #settings: ProgressSettings;
   readonly #startMs = performance.now();
+  readonly #isShown: boolean;
+  readonly #columns: number;
   #drawnMs = 0;
   #isDrawn = false;
   #done = 0;
@@ -25,6 +30,8 @@ export class Progress {
     this.#stream = stream;
     this.#settings = settings;
     this.#total = settings.total;
+    this.#isShown = stream.isTTY && settings.isHidden !== true;
+    this.#columns = stream.columns > 0 ? stream.columns : COLUMNS; // a terminal may not know its width
   }
 
   /** @param done - so far, of the total */
@@ -32,10 +39,10 @@ export class Progress {
     this.#done = done;
     this.#total = total;
     const now = performance.now();
-    if (!this.#stream.isTTY || now - this.#drawnMs < PERIOD_MS) return;
+    if (!this.#isShown || now - this.#drawnMs < PERIOD_MS) return;
     this.#drawnMs = now;
     this.#isDrawn = true;
-    this.#stream.write(`\r\u001b[2K${this.#text(now).slice(0, Math.max(10, this.#stream.columns - 1))}`);
+    this.#stream.write(`\r\u001b[2K${this.#text(now).slice(0, this.#columns - 1)}`);
   }
 
   /** Takes the line away. */

@@ -45,7 +45,11 @@ export const exportEntries: Command = {
     const options = { ...rangeOf(flags, coders.key), limit: flags.number('limit'), signal };
     if (format === 'level' && target === '-') throw new UsageError('--format level needs a directory to write to.');
     const count = await withStore(context, 'read', async (store) => {
-      const progress = talk.progress({ label: 'exporting', unit: 'entries' });
+      const progress = talk.progress({
+        label: 'exporting',
+        unit: 'entries',
+        isHidden: target === '-' && out.isTerminal,
+      });
       try {
         if (format === 'level') return await exportLevel(context, store, target, options, progress);
         const write = (into: Output): Promise<number> => exportText(store, into, options, format, coders, progress);

@@ -27,7 +27,8 @@ export const repair: Command = {
 async function work({ positionals, talk, signal }: Context, dryRun: boolean): Promise<Report> {
   const progress = talk.progress({ label: dryRun ? 'looking' : 'repairing', unit: 'bytes' });
   try {
-    return await maintenance('repair')(positionals[0] ?? '', {
+    const mend = await maintenance('repair');
+    return await mend(positionals[0] ?? '', {
       dryRun,
       signal,
       onProgress: ({ bytes, bytesTotal }) => progress.at(bytes, bytesTotal),

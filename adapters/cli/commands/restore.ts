@@ -15,7 +15,7 @@ export const restore: Command = {
     const onProgress = (at: { readonly bytes: number; readonly bytesTotal: number }): void =>
       progress.at(at.bytes, at.bytesTotal);
     const [from = '', to = ''] = positionals;
-    const bringBack = maintenance('restore');
+    const bringBack = await maintenance('restore');
     const report = await Promise.resolve(bringBack(from, to, { signal, onProgress })).finally(() => progress.end());
     if (flags.has('json')) await out.json(report ?? {});
     else for (const line of reportLines(report ?? {})) await out.line(line);

@@ -24,7 +24,7 @@ export const verify: Command = {
   standsAlone: true,
   async run({ positionals, flags, out, talk, signal }) {
     const location = positionals[0] ?? '';
-    const check = maintenance('verify');
+    const check = await maintenance('verify');
     const release = await holdDatabase(location);
     const progress = talk.progress({ label: 'verifying', unit: 'bytes' });
     const onProgress = (at: { readonly bytes: number; readonly bytesTotal: number }): void =>

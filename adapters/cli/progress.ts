@@ -3,7 +3,7 @@ import { bytesText, countText, durationText } from './units.ts';
 
 /** Between two drawings, in milliseconds. */
 const PERIOD_MS = 100;
-const BAR_LENGTH = 24;
+const BAR_LENGTH = 16;
 const COLUMNS = 80;
 
 export interface ProgressSettings {

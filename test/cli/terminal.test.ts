@@ -120,7 +120,7 @@ describe.skipIf(noTerminal !== undefined)(`a terminal ${noTerminal ?? ''}`, () =
     const shell = startOnTerminal(['repl', folder]);
     await shell.said('alluvium> ');
     shell.child.stdin?.write('set a 1\r');
-    await shell.said('alluvium> set a 1');
+    await shell.said('set a 1');
     shell.child.stdin?.write('watch a\r');
     await shell.said('\tset\ta\t1');
     shell.child.stdin?.write('\u0003'); // ends the command, not the shell

@@ -42,6 +42,9 @@ class Shell {
   readonly #commands: readonly Command[];
   readonly #lines: Interface;
   readonly #isTerminal: boolean;
+  /** What commands have for stdin: the lines there are the shell's. */
+  readonly #input: Input;
+  readonly #talk: Talk;
   /** Ends the command that runs now. */
   #running: AbortController | undefined;
 
@@ -58,6 +61,9 @@ class Shell {
       prompt: PROMPT,
       completer: (line: string) => this.#complete(line),
     });
+    const ask: Ask = (question) => new Promise((resolve) => this.#lines.question(question, resolve));
+    this.#input = Object.assign(Readable.from([]), { isTTY: this.#isTerminal });
+    this.#talk = new Talk(process.stderr, this.#input, ask);
     this.#lines.on('SIGINT', () => {
       if (this.#running !== undefined) this.#running.abort(new UsageError('interrupted'));
       else if (this.#lines.line === '') context.talk.note('\nCtrl-D or exit ends the shell');
@@ -115,9 +121,7 @@ class Shell {
 
   #surroundings(signal: AbortSignal): Surroundings {
     const { out } = this.#context;
-    const ask: Ask = (question) => new Promise((resolve) => this.#lines.question(question, resolve));
-    const input: Input = Object.assign(Readable.from([]), { isTTY: this.#isTerminal }); // the lines are ours
-    const talk = new Talk(process.stderr, input, ask);
+    const [input, talk] = [this.#input, this.#talk];
     const open: OpenStore = async (location, mode, options) => {
       const isOurs = (await realpath(location).catch(() => location)) === this.#store.location;
       return isOurs

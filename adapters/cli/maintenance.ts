@@ -2,6 +2,7 @@
  * Checking, mending and copying whole databases, as the package offers it: `verify`, `repair`, `restore` and the store's
  * `backup`. They are looked up when they are needed, so that a build of the package without them has every other command.
  */
+import { escapeText } from './escape.ts';
 import { Failure } from './failure.ts';
 import type { CommandStore } from './open-store.ts';
 
@@ -35,12 +36,37 @@ export interface VerifyReport {
   readonly entries: number;
 }
 
-/** What repairing, backing up and restoring tell; the fields are theirs. */
+export interface RepairLoss {
+  readonly file: string;
+  readonly offset: number;
+  /** `undefined`: to the end of the file. */
+  readonly endOffset: number | undefined;
+  readonly reason: string;
+  readonly firstKey: Uint8Array | undefined;
+  readonly lastKey: Uint8Array | undefined;
+}
+
+export interface RepairReport {
+  readonly wasWhole: boolean;
+  readonly levels: string;
+  readonly tablesKept: number;
+  readonly tablesRewritten: number;
+  readonly entriesRead: number;
+  readonly logBatches: number;
+  readonly history: string;
+  readonly losses: readonly RepairLoss[];
+  readonly lossCount: number;
+  readonly notes: readonly string[];
+  readonly setAside: readonly string[];
+  readonly lostDirectory: string | undefined;
+}
+
+/** What backing up and restoring tell; the fields are theirs. */
 export type Report = Readonly<Record<string, unknown>>;
 
 interface Maintenance {
   verify(location: string, options?: WorkOptions): PromiseLike<VerifyReport>;
-  repair(location: string, options?: WorkOptions & { readonly dryRun?: boolean }): PromiseLike<Report>;
+  repair(location: string, options?: WorkOptions & { readonly dryRun?: boolean }): PromiseLike<RepairReport>;
   restore(from: string, to: string, options?: WorkOptions): PromiseLike<Report | undefined>;
 }
 
@@ -56,14 +82,8 @@ export function backupOf(store: CommandStore): (directory: string, options?: Wor
   throw new Failure('this build of alluvium has no backup yet.');
 }
 
-/** A report for people: its plain fields, one a line, and its lists item by item. */
-export function reportLines(report: Report): string[] {
-  return Object.entries(report).flatMap(([name, value]) => {
-    if (Array.isArray(value)) {
-      return value.length === 0 ? [] : [`${name}:`, ...value.map((item) => `  ${fieldText(item)}`)];
-    }
-    return value === undefined ? [] : [`${name}: ${fieldText(value)}`];
-  });
-}
-
-const fieldText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+/** A report for people: its plain fields, one a line. */
+export const reportLines = (report: Report): string[] =>
+  Object.entries(report)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}: ${escapeText(typeof value === 'string' ? value : JSON.stringify(value))}`);

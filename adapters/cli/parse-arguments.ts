@@ -63,7 +63,9 @@ function valueOf(
   const spec = Object.hasOwn(table, name) ? table[name] : undefined;
   if (spec === undefined) {
     const names = Object.keys(table).map((known) => `--${known}`);
-    throw new UsageError(`${command.name} has no option ${rawName}.${suggestionFor(`--${name}`, names)}`);
+    const suggestion = suggestionFor(`--${name}`, names);
+    const advice = suggestion === '' ? ' Before a key or value that begins with a dash, put -- by itself.' : suggestion;
+    throw new UsageError(`${command.name} has no option ${rawName}.${advice}`);
   }
   if (spec.kind === 'flag') {
     if (value !== undefined) throw new UsageError(`${rawName} takes no value.`);

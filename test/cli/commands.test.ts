@@ -31,6 +31,9 @@ const inShell = (folder: string, lines: readonly string[]): ReturnType<typeof al
 describe('get, set, delete, scan', () => {
   it('read and write keys and values in every encoding', async () => {
     const { code, stdout, stderr } = await inShell(await storeWith(five), [
+      'set -- -dash -5',
+      'get -- -dash',
+      'delete -- -dash',
       'set 00ff 0a --encoding hex',
       'get 00ff --key-encoding hex',
       'get AP8= --encoding base64',
@@ -47,12 +50,15 @@ describe('get, set, delete, scan', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout.split('\n')).toEqual([
       '6',
+      '-5',
+      '7',
+      '8',
       '\\n',
       'Cg==',
-      '7',
-      '{"key":"k","value":{"a":1},"sequence":7}',
-      '{"key":"a1","value":"the a1","sequence":1}',
       '9',
+      '{"key":"k","value":{"a":1},"sequence":9}',
+      '{"key":"a1","value":"the a1","sequence":1}',
+      '11',
       '\\x00\\xff',
       'a2',
       'b1',

@@ -102,6 +102,7 @@ describe('a mistyped line', () => {
     [['scan', 'x', '--limit', '--json'], 'needs a value'],
     [['scan', 'x', 'y'], 'takes no more'],
     [['get', 'x'], 'needs <key>'],
+    [['set', 'x', 'key', '-5'], 'put -- by itself'],
     [['set', 'x', 'zz', '1', '--key-encoding', 'hex'], 'not hexadecimal'],
     [['changes', 'x', '--from', 'yesterday'], 'no place in the changes'],
   ])('%j exits with 2 and says %j', async (words, said) => {

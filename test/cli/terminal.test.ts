@@ -7,7 +7,6 @@ import { noTerminal, onTerminal, startOnTerminal } from '../support/command-line
 import { temporaryDirectories } from '../support/temporary.ts';
 
 const directory = temporaryDirectories();
-// eslint-disable-next-line no-control-regex -- control characters are what it is about
 const COLOUR = /\u001b\[[0-9;]*m/g;
 const HOSTILE = '\u001b[2J\u001b]0;title\u0007\u009b31m\u202e\u2066\u200b\r\b\u007f';
 
@@ -58,10 +57,7 @@ describe.skipIf(noTerminal !== undefined)(`a terminal ${noTerminal ?? ''}`, () =
       const { stdout } = await onTerminal(words);
       const seen = stdout.replaceAll('\r\n', '\n').replace(COLOUR, '');
       expect(seen, words.join(' ')).not.toMatch(/[\p{Cf}\p{Zl}\p{Zp}]/u);
-      expect(
-        [...seen].filter((character) => /\p{Cc}/u.test(character) && !/[\n\t]/.test(character)),
-        words.join(' '),
-      ).toEqual([]);
+      expect(seen.replace(/[\n\t]/g, ''), words.join(' ')).not.toMatch(/\p{Cc}/u);
       expect(seen.length).toBeGreaterThan(10);
     }
   });

@@ -1,6 +1,9 @@
 import type { Command, Context } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
-import { maintenance, type Report, reportLines } from '../maintenance.ts';
+import { coderOf } from '../encoding.ts';
+import { escapeText } from '../escape.ts';
+import { maintenance, type RepairLoss, type RepairReport } from '../maintenance.ts';
+import { countOf } from '../units.ts';
 import { DATABASE, DESTROY_OPTIONS, mayDestroy } from '../shared-options.ts';
 
 export const repair: Command = {
@@ -16,30 +19,60 @@ export const repair: Command = {
   async run(context) {
     const { flags } = context;
     const isDry = flags.has('dry-run');
-    if (isDry || !flags.has('yes')) await tell(context, await work(context, true));
-    if (isDry) return EXIT.done;
+    if (isDry || !flags.has('yes')) {
+      const plan = await work(context, true);
+      await tell(context, plan);
+      if (isDry || plan.wasWhole) return EXIT.done;
+    }
     if (!(await mayDestroy(context, 'write these repairs, and move what they replace to lost/'))) return EXIT.error;
     await tell(context, await work(context, false));
     return EXIT.done;
   },
 };
 
-async function work({ positionals, talk, signal }: Context, dryRun: boolean): Promise<Report> {
+async function work({ positionals, talk, signal }: Context, dryRun: boolean): Promise<RepairReport> {
+  const mend = await maintenance('repair');
   const progress = talk.progress({ label: dryRun ? 'looking' : 'repairing', unit: 'bytes' });
-  try {
-    const mend = await maintenance('repair');
-    return await mend(positionals[0] ?? '', {
-      dryRun,
-      signal,
-      onProgress: ({ bytes, bytesTotal }) => progress.at(bytes, bytesTotal),
-    });
-  } finally {
-    progress.end();
-  }
+  const onProgress = (at: { readonly bytes: number; readonly bytesTotal: number }): void =>
+    progress.at(at.bytes, at.bytesTotal);
+  return Promise.resolve(mend(positionals[0] ?? '', { dryRun, signal, onProgress })).finally(() => progress.end());
 }
 
-async function tell({ flags, out }: Context, report: Report): Promise<void> {
-  if (flags.has('json')) await out.json(report);
-  else for (const line of reportLines(report)) await out.line(line);
+const keys = coderOf('utf8');
+
+async function tell({ flags, out }: Context, report: RepairReport): Promise<void> {
+  if (flags.has('json')) {
+    const shown = (key: Uint8Array | undefined): unknown => (key === undefined ? undefined : keys.toJson(key));
+    const losses = report.losses.map((loss) => ({
+      ...loss,
+      firstKey: shown(loss.firstKey),
+      lastKey: shown(loss.lastKey),
+    }));
+    await out.json({ ...report, losses });
+  } else for (const line of linesOf(report)) await out.line(line);
   await out.flush();
+}
+
+function linesOf(report: RepairReport): string[] {
+  if (report.wasWhole) return ['all is whole; there is nothing to do'];
+  const { tablesKept, tablesRewritten, entriesRead, logBatches, lossCount, lostDirectory, setAside, notes } = report;
+  const aside =
+    lostDirectory === undefined
+      ? []
+      : [`moved aside to ${escapeText(lostDirectory)}: ${setAside.map(escapeText).join(', ')}`];
+  return [
+    `tables: ${tablesKept} as they are, ${tablesRewritten} written anew with ${countOf(entriesRead, 'entry', 'entries')}; levels ${report.levels}`,
+    `logs: ${countOf(logBatches, 'batch', 'batches')} brought into tables; history: ${report.history}`,
+    ...aside,
+    ...notes.map(escapeText),
+    `${countOf(lossCount, 'loss', 'losses')}${lossCount > report.losses.length ? ', of which the first are' : ''}`,
+    ...report.losses.map((loss) => `  ${lossText(loss)}`),
+  ];
+}
+
+function lossText({ file, offset, endOffset, reason, firstKey, lastKey }: RepairLoss): string {
+  const place = `${escapeText(file)}, bytes ${offset} to ${endOffset ?? 'the end'}`;
+  const from = firstKey === undefined ? '' : ` from ${keys.show(firstKey)}`;
+  const to = lastKey === undefined ? '' : ` to ${keys.show(lastKey)}`;
+  return `${place}: ${escapeText(reason)}${from + to === '' ? '' : `; keys${from}${to}`}`;
 }

@@ -6,7 +6,6 @@
  * Whoever adds waits when that many are under way, so that the source is read no faster than the disk takes it.
  */
 import type { Bytes, DeleteOperation, Durability, SetOperation } from 'alluvium';
-import type { CommandStore } from './open-store.ts';
 
 const BATCH_ENTRIES_MAX = 1000;
 const BATCH_BYTES_MAX = 1024 * 1024;
@@ -19,10 +18,15 @@ interface BatchWriterOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What batches are written to; a store is one. */
+export interface BatchSink {
+  readonly write: (lines: readonly Line[], options: BatchWriterOptions) => PromiseLike<unknown>;
+}
+
 const sizeOf = (bytes: Bytes): number => bytes.length;
 
 export class BatchWriter {
-  readonly #store: Pick<CommandStore, 'write'>;
+  readonly #store: BatchSink;
   readonly #options: BatchWriterOptions;
   readonly #inFlight = new Set<Promise<void>>();
   #gathered: Line[] = [];
@@ -31,7 +35,7 @@ export class BatchWriter {
   /** Operations that are written. */
   acknowledged = 0;
 
-  constructor(store: Pick<CommandStore, 'write'>, options: BatchWriterOptions = {}) {
+  constructor(store: BatchSink, options: BatchWriterOptions = {}) {
     this.#store = store;
     this.#options = options;
   }
@@ -58,7 +62,7 @@ export class BatchWriter {
     const lines = this.#gathered;
     this.#gathered = [];
     this.#gatheredBytes = 0;
-    const write = this.#store.write(lines, { durability: this.#options.durability }).then(
+    const write = Promise.resolve(this.#store.write(lines, { durability: this.#options.durability })).then(
       () => void (this.acknowledged += lines.length),
       (error: unknown) => void (this.#failure ??= { error }),
     );

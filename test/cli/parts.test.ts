@@ -1,10 +1,13 @@
 // The parts of the command line that are functions: escaping, encodings, CSV, suggestions, words.
+import { Writable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { BatchWriter } from '../../adapters/cli/batch-writer.ts';
 import { coderOf, ENCODINGS } from '../../adapters/cli/encoding.ts';
 import { escapeBytes, escapeForTerminal, escapeJson, escapeText } from '../../adapters/cli/escape.ts';
 import { type CsvRow, csvRows } from '../../adapters/cli/import/csv-rows.ts';
 import { linesOf, type TextLine } from '../../adapters/cli/import/lines.ts';
+import { Output } from '../../adapters/cli/output.ts';
 import { splitWords } from '../../adapters/cli/split-words.ts';
 import { editDistance, suggestionFor } from '../../adapters/cli/suggest.ts';
 
@@ -178,5 +181,91 @@ describe('suggestions and words', () => {
   it('split a line as a shell does', () => {
     expect(splitWords(`set 'a b' "c \\"d\\"" e\\ f ''`)).toEqual(['set', 'a b', 'c "d"', 'e f', '']);
     expect(() => splitWords(`get 'a`)).toThrow('no end');
+  });
+});
+
+/** A store whose writes end when the test says so. */
+class HeldStore {
+  readonly sizes: number[] = [];
+  readonly #waiting: { readonly succeed: () => void; readonly fail: (error: Error) => void }[] = [];
+
+  readonly write = (lines: readonly unknown[]): Promise<unknown> => {
+    this.sizes.push(lines.length);
+    return new Promise((resolve, reject) => this.#waiting.push({ succeed: () => resolve(undefined), fail: reject }));
+  };
+
+  get underWay(): number {
+    return this.#waiting.length;
+  }
+
+  settle(error?: Error): void {
+    const write = this.#waiting.shift();
+    if (error === undefined) write?.succeed();
+    else write?.fail(error);
+  }
+}
+
+describe('many writes', () => {
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+  const feed = async (writer: BatchWriter, count: number, value = ''): Promise<void> => {
+    for (let index = 0; index < count; index += 1) await writer.add({ type: 'set', key: String(index), value });
+    await writer.finish();
+  };
+
+  it('are under way four batches at a time, and no more is taken from the source', async () => {
+    const store = new HeldStore();
+    const done = feed(new BatchWriter(store), 10_500);
+    for (let settled = 0; settled < 11; settled += 1) {
+      await turn();
+      expect(store.underWay).toBe(Math.min(4, 11 - settled));
+      store.settle();
+    }
+    await done;
+    expect(store.sizes).toEqual([...Array.from({ length: 10 }, () => 1000), 500]);
+  });
+
+  it('are cut by bytes, too', async () => {
+    const store = new HeldStore();
+    void feed(new BatchWriter(store), 8, 'x'.repeat(600_000));
+    await turn();
+    expect(store.sizes).toEqual([2, 2, 2, 2]);
+  });
+
+  it('end with the first failure', async () => {
+    const store = new HeldStore();
+    const done = feed(new BatchWriter(store), 100_000);
+    const outcome = expect(done).rejects.toThrow('the disk is full');
+    await turn();
+    store.settle(new Error('the disk is full'));
+    await outcome;
+    expect(store.sizes).toHaveLength(4);
+  });
+});
+
+describe('output', () => {
+  it('waits for a slow reader, with one chunk held', async () => {
+    let take = (): void => undefined;
+    let taken = 0;
+    const stream = new Writable({
+      decodeStrings: false,
+      write: (chunk: string, _encoding, done) => {
+        taken += chunk.length;
+        take = () => done();
+      },
+    });
+    const out = new Output(stream);
+    let wait: Promise<void> | undefined;
+    let lines = 0;
+    while (wait === undefined) {
+      wait = out.line('x'.repeat(99));
+      lines += 1;
+    }
+    expect(lines).toBe(Math.ceil((64 * 1024) / 100));
+    let isOver = false;
+    void wait.then(() => (isOver = true));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect({ isOver, taken }).toEqual({ isOver: false, taken: lines * 100 });
+    take();
+    await wait;
   });
 });

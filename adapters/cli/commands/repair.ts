@@ -61,7 +61,7 @@ function linesOf(report: RepairReport): string[] {
       ? []
       : [`moved aside to ${escapeText(lostDirectory)}: ${setAside.map(escapeText).join(', ')}`];
   return [
-    `tables: ${tablesKept} as they are, ${tablesRewritten} written anew with ${countOf(entriesRead, 'entry', 'entries')}; levels ${report.levels}`,
+    `tables: ${tablesKept} kept, ${tablesRewritten} written anew with ${countOf(entriesRead, 'entry', 'entries')}; levels ${report.levels}`,
     `logs: ${countOf(logBatches, 'batch', 'batches')} brought into tables; history: ${report.history}`,
     ...aside,
     ...notes.map(escapeText),

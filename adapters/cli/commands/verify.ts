@@ -12,7 +12,7 @@ const COLOUR_OF = { error: 'red', warning: 'yellow', info: 'dim' } as const;
 
 const lineOf = (paint: Paint, { severity, file, offset, reason, remedy }: Finding): string =>
   `${paint(COLOUR_OF[severity], severity)}  ${escapeText(file)}${offset === undefined ? '' : `, byte ${offset}`}: ` +
-  `${escapeText(reason)} ${escapeText(remedy)}`;
+  `${escapeText(reason.replace(/\.$/, ''))}. ${escapeText(remedy)}`;
 
 export const verify: Command = {
   name: 'verify',

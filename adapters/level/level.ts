@@ -34,7 +34,6 @@ import { clear, type PrivateClearOptions } from './clear.ts';
 import { consumerOf } from './consumer.ts';
 import { destroy, repair } from './directory.ts';
 import { type Format, type Formatted, formattedOrNone, pinned } from './format.ts';
-import { getSync, HAS_GET_SYNC } from './get-sync.ts';
 import { LevelChainedBatch } from './level-chained-batch.ts';
 import { notOpen, throwLevelError, translated } from './level-error.ts';
 import { LevelIterator, type PrivateIteratorOptions } from './level-iterator.ts';
@@ -76,7 +75,7 @@ interface PrivateOperation {
 const MANIFEST = {
   encodings: { buffer: true, utf8: true, view: true },
   has: true,
-  getSync: HAS_GET_SYNC,
+  getSync: true,
   createIfMissing: true,
   errorIfExists: true,
   implicitSnapshots: true,
@@ -253,7 +252,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
   }
 
   _getSync(key: Formatted, { valueEncoding, snapshot }: PrivateReadOptions): Formatted | undefined {
-    return translated(() => formattedOrNone(getSync(this.#reader(snapshot), key), valueEncoding));
+    return translated(() => formattedOrNone(this.#reader(snapshot).getSync(key), valueEncoding));
   }
 
   _getMany(

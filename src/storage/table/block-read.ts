@@ -9,7 +9,7 @@ import { crc32c, unmaskCrc } from '../codec/crc32c.ts';
 import { readFixed32 } from '../codec/fixed.ts';
 import { Malformed } from '../codec/malformed.ts';
 import { snappyDecompress, snappyUncompressedLength } from '../codec/snappy.ts';
-import type { Reading } from '../file-system/read-fully.ts';
+import { type NamedFile, type Reading, runReading } from '../file-system/read-fully.ts';
 import { type BlockHandle, TRAILER_BYTES, TYPE_NONE, TYPE_SNAPPY } from './table-format.ts';
 
 /** Snappy's densest element makes 64 bytes out of 3. */
@@ -56,7 +56,7 @@ export function unpackBlock(
  * @param name - of the file, for errors
  * @throws CorruptionError
  */
-export function* readBlock(name: string, { offset, size }: BlockHandle): Reading<Uint8Array> {
+export function* blockReading(name: string, { offset, size }: BlockHandle): Reading<Uint8Array> {
   const stored = new Uint8Array(size + TRAILER_BYTES);
   yield { into: stored, position: offset };
   if (!isChecksumRight(stored, 0, size)) {
@@ -66,6 +66,11 @@ export function* readBlock(name: string, { offset, size }: BlockHandle): Reading
     }
   }
   return unpackBlock(stored, 0, size, name, offset);
+}
+
+/** The same, reading in the background. @returns rejects with CorruptionError or IoError */
+export function readBlock(source: NamedFile, handle: BlockHandle): Promise<Uint8Array> {
+  return runReading(source, blockReading(source.name, handle));
 }
 
 /** What a decoder threw, as the error that callers see; anything but `Malformed` stays what it is. */

@@ -8,7 +8,7 @@ import { FILTER_NAME } from '../codec/bloom.ts';
 import { Block } from './block.ts';
 import { forEachEntry } from './block-entries.ts';
 import type { Reading } from '../file-system/read-fully.ts';
-import { corruptionFrom, isChecksumRight, readBlock, unpackBlock } from './block-read.ts';
+import { blockReading, corruptionFrom, isChecksumRight, unpackBlock } from './block-read.ts';
 import { FilterReader } from './filter-block.ts';
 import {
   type BlockHandle,
@@ -111,7 +111,7 @@ function* readInto<Part>(
 ): Reading<Part> {
   const start = handle.offset - tail.offset;
   if (start < 0 || !isChecksumRight(tail.bytes, start, handle.size)) {
-    const contents = yield* readBlock(name, handle);
+    const contents = yield* blockReading(name, handle);
     return decoding(name, handle.offset, () => decode(contents));
   }
   const contents = unpackBlock(tail.bytes, start, handle.size, name, handle.offset);

@@ -13,7 +13,7 @@ import type { BlockCache, CachedBlock } from './block-cache.ts';
 import { BlockIterator } from './block-iterator.ts';
 import { EntryHolder } from './entry-holder.ts';
 import { type NamedFile, readFully, type Reading, runReading, runReadingNow } from '../file-system/read-fully.ts';
-import { readBlock } from './block-read.ts';
+import { blockReading } from './block-read.ts';
 import type { FilterReader } from './filter-block.ts';
 import type { Lookup } from './lookup.ts';
 import type { TableIndex } from './table-index.ts';
@@ -220,7 +220,7 @@ export class Table implements DataBlocks {
   }
 
   #readBlock(place: number): Reading<Uint8Array> {
-    return readBlock(this.source.name, { offset: this.index.offset(place), size: this.index.size(place) });
+    return blockReading(this.source.name, { offset: this.index.offset(place), size: this.index.size(place) });
   }
 
   #loadNow(place: number): Block {

@@ -1,0 +1,65 @@
+import type { ChangeEvent, ChangesFrom, KeyRange } from 'alluvium';
+import type { Command, Context } from '../command.ts';
+import { EXIT } from '../exit-code.ts';
+import { UsageError } from '../failure.ts';
+import type { CommandStore } from '../open-store.ts';
+import { placeOf } from '../place.ts';
+import { changePrinter, printPages } from '../records.ts';
+import { codersOf, DATABASE, ENCODING_OPTIONS, RANGE_OPTIONS, rangeOf } from '../shared-options.ts';
+import { withStore } from '../with-store.ts';
+
+export const changes: Command = {
+  name: 'changes',
+  summary: 'Print changes as they are committed, from a place on, like tail -f',
+  positionals: [DATABASE],
+  options: {
+    from: {
+      kind: 'text',
+      placeholder: 'place',
+      help: 'start, now (default), snapshot, a cursor, a sequence number, or a date such as 2026-01-31T12:00Z',
+    },
+    ...RANGE_OPTIONS,
+    limit: { kind: 'number', short: 'n', help: 'End after this many' },
+    'no-follow': { kind: 'flag', help: 'End with the last change that there is now' },
+    synced: { kind: 'flag', help: 'Only what survives the power going out' },
+    ...ENCODING_OPTIONS,
+  },
+  details: [
+    'A line is sequence number, set or delete, key, value. With --json each line has its cursor as well: keep the last one,',
+    'and --from it goes on without gap or repeat. Goes on until Ctrl-C (exit 130).',
+  ],
+  examples: [
+    'changes ./data --from start --json',
+    'changes ./data --from snapshot --prefix user:',
+    'changes ./data --from start --no-follow --json | alluvium import ./copy --create',
+  ],
+  async run(context) {
+    const { flags, out, signal } = context;
+    const coders = codersOf(flags);
+    const range = rangeOf(flags, coders.key);
+    const from = placeOf(flags.text('from') ?? 'now');
+    const durability = flags.has('synced') ? 'synced' : 'buffered';
+    const given = flags.number('limit') ?? Infinity;
+    return withStore(context, 'write', async (store) => {
+      const limit = flags.has('no-follow') ? Math.min(given, await countUntilNow(context, store, from, range)) : given;
+      const stream = store.changes({ ...range, from, durability, signal });
+      const print = changePrinter(out, coders, flags.has('json'));
+      await printPages<ChangeEvent>(stream.pages(), out, print, { limit, flushesPages: true });
+      return EXIT.done;
+    });
+  },
+};
+
+/** How many changes there are from a place on. The stream itself has no end: it waits for the next change for ever. */
+async function countUntilNow(
+  { signal }: Context,
+  store: CommandStore,
+  from: ChangesFrom,
+  range: KeyRange,
+): Promise<number> {
+  if (from === 'now') return 0;
+  if (from === 'snapshot') throw new UsageError('--no-follow with --from snapshot is what scan does; use that.');
+  // A consumer that never ran has no position: its lag is what lies between `from` and the end.
+  const desk = store.consumer('alluvium-cli', { ...range, from, handle: () => undefined });
+  return (await desk.lag({ signal })).changes;
+}

@@ -1,0 +1,26 @@
+import type { Command } from '../command.ts';
+import { EXIT } from '../exit-code.ts';
+import { reportLines } from '../report-lines.ts';
+
+export const restore: Command = {
+  name: 'restore',
+  summary: 'Make a database of a backup, checked, in a new place',
+  positionals: [{ name: 'backup' }, { name: 'directory' }],
+  options: {},
+  details: ['Never over a database: the directory must be new or empty. The backup stays as it is.'],
+  examples: ['restore /backups/2026-01-31 ./data'],
+  standsAlone: true,
+  async run({ positionals, flags, out, talk, signal }) {
+    const progress = talk.progress({ label: 'restoring', unit: 'bytes' });
+    const onProgress = (at: { readonly bytes: number; readonly bytesTotal: number }): void =>
+      progress.at(at.bytes, at.bytesTotal);
+    const [from = '', to = ''] = positionals;
+    const { restore: bringBack } = await import('alluvium');
+    const report = await bringBack(from, to, { signal, onProgress })
+      .then()
+      .finally(() => progress.end());
+    if (flags.has('json')) await out.json(report);
+    else for (const line of reportLines(report)) await out.line(line);
+    return EXIT.done;
+  },
+};

@@ -84,7 +84,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: ['node_modules', '^dist'] },
-    exclude: { path: '^(demo/dist|test/examples\\.generated)/' },
+    exclude: { path: '^(demo/dist|test/examples\\.generated|test/ecosystem/packages)/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     enhancedResolveOptions: {

@@ -257,6 +257,7 @@ class Opening {
       const newTables = replayed.spilled.map((table) => ({ level: 0, table }));
       const compactionPointers = [databaseIdPointer(archive.databaseId)];
       await versions.commit({ newTables, compactionPointers, logNumber: log.activeNumber, lastSequence });
+      await archive.moveLeft();
       await this.#clean(versions, log.activeNumber, opened.strays);
     } catch (error) {
       await log.close().catch(() => undefined);

@@ -38,6 +38,8 @@ export interface FindParts {
 export interface FoundSegments {
   /** In the order of their changes. */
   readonly segments: readonly SegmentInfo[];
+  /** Logs of those that are not in the archive yet, and have to be moved there. */
+  readonly left: ReadonlySet<number>;
   /** History is complete from here on. */
   readonly start: number;
   readonly loss: HistoryLoss | undefined;
@@ -57,12 +59,13 @@ export async function findSegments(parts: FindParts): Promise<FoundSegments> {
   const newestFileNumber = Math.max(0, ...listed.keys());
   const start = state?.start ?? tablesLast + 1;
   // Without a state nobody knows what is missing before and between.
-  if (state === undefined) return { segments: [], start, loss: undefined, newestFileNumber };
+  if (state === undefined) return { segments: [], left: new Set(), start, loss: undefined, newestFileNumber };
 
   const logs = names.map(parseFileName).filter((name) => name?.kind === 'log');
   const isReplayed = new Set(logs.map((log) => log?.fileNumber ?? 0).filter((number) => number >= logNumber));
   const knownNumbers = new Set(state.segments.map(({ fileNumber }) => fileNumber));
-  const present = new Set(await moveLeftLogs(parts, listed, knownNumbers));
+  const left = leftLogs(parts, listed, knownNumbers);
+  const present = new Set(left);
   for (const [fileNumber, kinds] of listed) if (kinds.has('segment')) present.add(fileNumber);
 
   const known = state.segments.filter(
@@ -76,19 +79,21 @@ export async function findSegments(parts: FindParts): Promise<FoundSegments> {
   const younger: ReadSegment[] = [];
   for (const fileNumber of numbers) {
     const before = younger.at(-1) ?? known.at(-1);
-    younger.push(await readSegment(parts, fileNumber, before?.lastTimeMs ?? 0));
+    const file = await openLog(parts, fileNumber, left);
+    younger.push(await readSegment(parts, file, fileNumber, before?.lastTimeMs ?? 0));
   }
   const segments = [
     ...known,
-    ...(wasOurs ? closeBreaks(younger, state.end, tablesLast) : await writeAgain(parts, younger)),
+    ...(wasOurs ? closeBreaks(younger, state.end, tablesLast) : await writeAgain(parts, younger, left)),
   ];
 
   const missing = known.filter(({ fileNumber }) => !present.has(fileNumber));
   const gap = lastOf(missing) ?? (wasOurs ? undefined : gapBefore(segments, known.length, state.end));
-  if (gap === undefined) return { segments, start, loss: undefined, newestFileNumber };
+  if (gap === undefined) return { segments, left, start, loss: undefined, newestFileNumber };
   const first = missing[0]?.firstSequence ?? gap.firstSequence;
   return {
     segments: segments.filter(({ firstSequence }) => firstSequence > gap.lastSequence),
+    left,
     start: Math.max(start, gap.lastSequence + 1),
     loss: { firstSequence: first, lastSequence: gap.lastSequence, reason: wasOurs ? 'damage' : 'foreignWriter' },
     newestFileNumber,
@@ -114,40 +119,51 @@ async function listArchive({ fileSystem, path }: FindParts): Promise<Map<number,
 }
 
 /**
- * Where there are no hard links, a crash may come between the flush that made a log superfluous and its move to here.
+ * Where there are no hard links, a crash may come between the flush that made a log superfluous and its move to here. It is
+ * moved when the open has written its own MANIFEST: the one that says so now may lose its end when the power goes out.
  *
- * @returns the file numbers of the logs that were moved
+ * @returns the file numbers of such logs
  */
-async function moveLeftLogs(
-  { fileSystem, directory, path, logNumber, names }: FindParts,
+function leftLogs(
+  { logNumber, names }: FindParts,
   listed: ReadonlyMap<number, ReadonlySet<string>>,
   known: ReadonlySet<number>,
-): Promise<number[]> {
-  const moved: number[] = [];
+): Set<number> {
+  const left = new Set<number>();
   for (const name of names) {
     const parsed = parseFileName(name);
     if (parsed?.kind !== 'log' || parsed.fileNumber >= logNumber) continue;
-    const { fileNumber } = parsed;
-    const kinds = listed.get(fileNumber);
+    const kinds = listed.get(parsed.fileNumber);
     // A log that recovery has left out has no index any more.
-    if (kinds?.has('segment') === true || !(known.has(fileNumber) || kinds?.has('index') === true)) continue;
-    await fileSystem.rename(pathOf(directory, logName(fileNumber)), pathOf(path, segmentName(fileNumber)));
-    moved.push(fileNumber);
+    const isHistory = known.has(parsed.fileNumber) || kinds?.has('index') === true;
+    if (isHistory && kinds?.has('segment') !== true) left.add(parsed.fileNumber);
   }
-  return moved;
+  return left;
+}
+
+function openLog(
+  { fileSystem, directory, path }: FindParts,
+  fileNumber: number,
+  left: ReadonlySet<number>,
+): Promise<ReadableFile> {
+  const isLeft = left.has(fileNumber);
+  return fileSystem.openForRead(
+    isLeft ? pathOf(directory, logName(fileNumber)) : pathOf(path, segmentName(fileNumber)),
+  );
 }
 
 /**
  * What a segment holds, from its own bytes: up to the first record that cannot be read.
  *
+ * @param file - closed at the end
  * @param leastMs - commit time of the newest change before
  */
 async function readSegment(
   { fileSystem, path, nowMs }: FindParts,
+  file: ReadableFile,
   fileNumber: number,
   leastMs: number,
 ): Promise<ReadSegment> {
-  const file = await fileSystem.openForRead(pathOf(path, segmentName(fileNumber)));
   const times = new TimesOfOldLogs(fileSystem, path, nowMs, leastMs);
   try {
     await times.begin(fileNumber);
@@ -194,7 +210,11 @@ function closeBreaks(younger: readonly ReadSegment[], end: number, tablesLast: n
 }
 
 /** What another program has replayed: written again, with what can be read of it, so that it is on the disk. */
-async function writeAgain(parts: FindParts, younger: readonly ReadSegment[]): Promise<SegmentInfo[]> {
+async function writeAgain(
+  parts: FindParts,
+  younger: readonly ReadSegment[],
+  left: Set<number>,
+): Promise<SegmentInfo[]> {
   const { fileSystem, path, nowMs } = parts;
   const end = parts.state?.end ?? 0;
   const written: SegmentInfo[] = [];
@@ -204,7 +224,7 @@ async function writeAgain(parts: FindParts, younger: readonly ReadSegment[]): Pr
     const times = new TimesOfOldLogs(fileSystem, path, nowMs, firstTimeMs);
     let file: ReadableFile | undefined;
     try {
-      file = await fileSystem.openForRead(pathOf(path, segmentName(fileNumber)));
+      file = await openLog(parts, fileNumber, left);
       await times.begin(fileNumber);
       const records = new RecordReader(file, `${ARCHIVE_DIRECTORY}/${segmentName(fileNumber)}`);
       const reader = new BatchReader();
@@ -219,6 +239,7 @@ async function writeAgain(parts: FindParts, younger: readonly ReadSegment[]): Pr
       }
       await writer.finish();
       written.push(writer.segment.info());
+      left.delete(fileNumber); // it is here now
     } catch (error) {
       await writer.abandon();
       throw error;

@@ -60,6 +60,8 @@ export interface ArchiveParts {
   /** The last sequence number that was given out or burnt before this opening. */
   readonly end: number;
   readonly segments: readonly SegmentInfo[];
+  /** Logs of segments that are not here yet: {@link LogArchive.moveLeft}. */
+  readonly left?: ReadonlySet<number> | undefined;
 }
 
 export class LogArchive {
@@ -88,7 +90,10 @@ export class LogArchive {
     this.databaseId = parts.databaseId;
     this.epoch = parts.epoch;
     this.#epochEnds = [...parts.epochEnds];
-    this.#sealed = parts.segments.map((segment) => ({ ...segment, isLinked: true }));
+    this.#sealed = parts.segments.map((segment) => ({
+      ...segment,
+      isLinked: parts.left?.has(segment.fileNumber) !== true,
+    }));
     this.#start = parts.start;
     this.#end = parts.end;
     this.#sealedBytes = this.#sealed.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -142,6 +147,23 @@ export class LogArchive {
     const segment = new LiveSegment(fileNumber, isLinked, new SegmentIndexWriter(index));
     this.#live.push(segment);
     return segment;
+  }
+
+  /**
+   * Moves here what an earlier session has left among the logs; once the MANIFEST surely does not need them there.
+   *
+   * @throws IoError
+   */
+  async moveLeft(): Promise<void> {
+    let isMoved = false;
+    for (const [index, segment] of this.#sealed.entries()) {
+      if (segment.isLinked) continue;
+      const name = logName(segment.fileNumber);
+      await this.#fileSystem.rename(pathOf(this.#directory, name), pathOf(this.#path, segmentName(segment.fileNumber)));
+      this.#sealed[index] = { ...segment, isLinked: true };
+      isMoved = true;
+    }
+    if (isMoved) await this.#fileSystem.syncDirectory(this.#path);
   }
 
   async #link(fileNumber: number): Promise<boolean> {

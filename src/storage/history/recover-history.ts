@@ -67,6 +67,7 @@ export class HistoryOpening {
   readonly #wasOurs: boolean;
   /** Segments from before the replayed logs, and those written again. */
   #segments: readonly SegmentInfo[];
+  readonly #left: ReadonlySet<number>;
   readonly #replayed: SegmentInfo[] = [];
   readonly #times: TimesOfOldLogs;
   #start: number;
@@ -91,6 +92,7 @@ export class HistoryOpening {
     this.#state = state;
     this.#wasOurs = wasOurs;
     this.#segments = found.segments;
+    this.#left = found.left;
     this.#start = found.start;
     this.#loss = found.loss;
     this.newestFileNumber = found.newestFileNumber;
@@ -191,6 +193,7 @@ export class HistoryOpening {
       start: this.#start,
       end: lastSequence,
       segments: [...this.#segments, ...this.#replayed].sort((a, b) => a.firstSequence - b.firstSequence),
+      left: this.#left,
     });
     await archive.persist(lastSequence, false);
     const strays = await this.#strays();

@@ -92,7 +92,7 @@ export interface DeleteChange extends ChangePlace {
 /** An operation that was committed. Subscribers share it: its arrays must not be changed. */
 export type Change = SetChange | DeleteChange;
 
-/** Bounds of a range of keys. Absent: without bound. `gt` wins over `gte`, `lt` over `lte`, as in abstract-level. */
+/** Bounds of a range of keys. Absent: without bound. `gte` wins over `gt`, `lte` over `lt`, as in abstract-level. */
 export interface KeyRange {
   readonly gt?: Bytes | undefined;
   readonly gte?: Bytes | undefined;

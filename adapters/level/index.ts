@@ -12,9 +12,12 @@ export type {
   LevelConsumerOptions,
   LevelRange,
   LevelTransaction,
+  SublevelOf,
   TransactionDelOptions,
   TransactionGetOptions,
   TransactionPutOptions,
+  Typing,
+  WholeChanges,
 } from './change-types.ts';
 export type { ChangeFeed } from './change-feed.ts';
 export { Level, Level as ClassicLevel } from './level.ts';

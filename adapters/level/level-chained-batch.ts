@@ -11,23 +11,28 @@ export class LevelChainedBatch<TDatabase, K, V> extends AbstractChainedBatch<TDa
   readonly #writeLines: WriteLines;
   #lines: WriteOperation[] = [];
 
+  /** @internal */
   constructor(db: TDatabase, writeLines: WriteLines) {
     super(db);
     this.#writeLines = writeLines;
   }
 
+  /** @internal */
   _put(key: Formatted, value: Formatted): void {
     this.#lines.push({ type: 'set', key: pinned(key), value: pinned(value) });
   }
 
+  /** @internal */
   _del(key: Formatted): void {
     this.#lines.push({ type: 'delete', key: pinned(key) });
   }
 
+  /** @internal */
   _clear(): void {
     this.#lines = [];
   }
 
+  /** @internal */
   _write(options: ChainedBatchWriteOptions): Promise<void> {
     return this.#writeLines(this.#lines, options);
   }

@@ -44,6 +44,7 @@ export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
   #position = 0;
   #isAtEnd = false;
 
+  /** @internal */
   constructor(db: TDatabase, store: Store, options: PrivateIteratorOptions) {
     const { snapshot, highWaterMarkBytes } = options;
     const isOwn = snapshot == null;
@@ -61,11 +62,13 @@ export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
     return this.#page.length - this.#position;
   }
 
+  /** @internal */
   _next(): Row | undefined | Promise<Row | undefined> {
     if (this.#position < this.#page.length) return this.#rowOf(this.#take());
     return this.#fill().then((hasRow) => (hasRow ? this.#rowOf(this.#take()) : undefined));
   }
 
+  /** @internal */
   async _nextv(size: number): Promise<Row[]> {
     const rows: Row[] = [];
     let bytes = 0;
@@ -78,12 +81,14 @@ export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
     return rows;
   }
 
+  /** @internal */
   _seek(target: Formatted): void {
     this.#endScan();
     this.#target = pinned(target);
     this.#isAtEnd = false;
   }
 
+  /** @internal */
   _close(): Promise<void> {
     this.#endScan();
     if (this.#isSnapshotOwn) this.#snapshot.close();

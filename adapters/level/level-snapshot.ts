@@ -14,6 +14,7 @@ export class LevelSnapshot extends Base {
   readonly #store: Store;
   readonly #snapshot: Snapshot;
 
+  /** @internal */
   constructor(store: Store, options: SnapshotOwner) {
     const snapshot = translated(() => store.snapshot());
     super(options);
@@ -21,7 +22,7 @@ export class LevelSnapshot extends Base {
     this.#snapshot = snapshot;
   }
 
-  /** The store's snapshot that `given` stands for. */
+  /** The store's snapshot that `given` stands for. @internal */
   static snapshotOf(given: AbstractSnapshot, store: Store): Snapshot {
     if (given instanceof LevelSnapshot && given.#store === store) return given.#snapshot;
     throw new LevelError(
@@ -30,6 +31,7 @@ export class LevelSnapshot extends Base {
     );
   }
 
+  /** @internal */
   _close(): Promise<void> {
     this.#snapshot.close();
     return Promise.resolve();

@@ -229,6 +229,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     return repair(location);
   }
 
+  /** @internal */
   async _open(options: OpenOptions): Promise<void> {
     try {
       this.#store = await open(this.#location, storeOptions(options));
@@ -237,6 +238,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     }
   }
 
+  /** @internal */
   _close(): Promise<void> {
     return this.#opened('close()')
       .close()
@@ -245,16 +247,19 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
       }, throwLevelError);
   }
 
+  /** @internal */
   _get(key: Formatted, { valueEncoding, snapshot }: PrivateReadOptions): Promise<Formatted | undefined> {
     return this.#reader(snapshot)
       .get(key)
       .then((value) => formattedOrNone(value, valueEncoding), throwLevelError);
   }
 
+  /** @internal */
   _getSync(key: Formatted, { valueEncoding, snapshot }: PrivateReadOptions): Formatted | undefined {
     return translated(() => formattedOrNone(this.#reader(snapshot).getSync(key), valueEncoding));
   }
 
+  /** @internal */
   _getMany(
     keys: readonly Formatted[],
     { valueEncoding, snapshot }: PrivateReadOptions,
@@ -264,10 +269,12 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
       .then((values) => values.map((value) => formattedOrNone(value, valueEncoding)), throwLevelError);
   }
 
+  /** @internal */
   _has(key: Formatted, { snapshot }: PrivateReadOptions): Promise<boolean> {
     return this.#reader(snapshot).has(key).then(undefined, throwLevelError);
   }
 
+  /** @internal */
   async _hasMany(keys: readonly Formatted[], { snapshot }: PrivateReadOptions): Promise<boolean[]> {
     const store = this.#opened('hasMany()');
     const wanted = keys.map(pinned);
@@ -288,6 +295,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     }
   }
 
+  /** @internal */
   _put(key: Formatted, value: Formatted, options: WriteOptions): Promise<void> {
     const store = this.#opened('put()');
     return translated(() => store.set(pinned(key), pinned(value), durabilityOf(options))).then(
@@ -296,11 +304,13 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     );
   }
 
+  /** @internal */
   _del(key: Formatted, options: WriteOptions): Promise<void> {
     const store = this.#opened('del()');
     return translated(() => store.delete(pinned(key), durabilityOf(options))).then(nothing, throwLevelError);
   }
 
+  /** @internal */
   _batch(operations: readonly PrivateOperation[], options: WriteOptions): Promise<void> {
     const lines = operations.map(({ type, key, value }): WriteOperation =>
       type === 'put' ? { type: 'set', key: pinned(key), value: pinned(value) } : { type: 'delete', key: pinned(key) },
@@ -308,18 +318,22 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     return this.#write(lines, options);
   }
 
+  /** @internal */
   _chainedBatch(): LevelChainedBatch<this, K, V> {
     return new LevelChainedBatch<this, K, V>(this, (lines, options) => this.#write(lines, options));
   }
 
+  /** @internal */
   _iterator(options: PrivateIteratorOptions): LevelIterator<this, K, V> {
     return new LevelIterator<this, K, V>(this, this.#opened('iterator()'), options);
   }
 
+  /** @internal */
   _snapshot(options: SnapshotOwner): LevelSnapshot {
     return new LevelSnapshot(this.#opened('snapshot()'), options);
   }
 
+  /** @internal */
   _clear(options: PrivateClearOptions & WriteOptions): Promise<void> {
     const store = this.#opened('clear()');
     return clear(store, options, (lines) => this.#write(lines, options));

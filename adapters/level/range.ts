@@ -12,7 +12,7 @@ export interface PrivateRange {
   readonly limit: number;
 }
 
-/** `gte` wins over `gt`, and `lte` over `lt`: with the store it is the other way round, so it never gets both. */
+/** One bound a side, so that a seek has to look at no more: `gte` wins over `gt`, and `lte` over `lt`, as in the store. */
 export function storeRange({ gt, gte, lt, lte }: Partial<PrivateRange>): KeyRange {
   return {
     ...(gte !== undefined ? { gte: pinned(gte) } : gt !== undefined ? { gt: pinned(gt) } : {}),

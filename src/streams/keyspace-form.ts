@@ -20,7 +20,7 @@ export interface KeyspaceOptions<Key, Value> {
 /** A bound of a range: a key; of tuples also their first elements, which stand for all keys that begin with them. */
 export type KeyBound<Key> = Key extends readonly [...infer Head, unknown] ? Key | KeyBound<Readonly<Head>> : Key;
 
-/** Bounds of a range of a keyspace's keys. Absent: without bound. `gt` wins over `gte`, `lt` over `lte`. */
+/** Bounds of a range of a keyspace's keys. Absent: without bound. `gte` wins over `gt`, `lte` over `lt`. */
 export interface KeyspaceRange<Key> {
   readonly gt?: KeyBound<Key> | undefined;
   readonly gte?: KeyBound<Key> | undefined;
@@ -100,18 +100,18 @@ export class KeyspaceForm<Key, Value> {
   }
 
   #lower(gt: KeyBound<Key> | undefined, gte: KeyBound<Key> | undefined): StoredRange {
-    if (gt !== undefined) {
-      const { stored, isPrefix } = this.#bound(gt, 'the bound gt');
-      return isPrefix ? { gte: behindAll(stored) } : { gt: stored };
-    }
-    return { gte: gte === undefined ? this.prefix.bytes : this.#bound(gte, 'the bound gte').stored };
+    if (gte !== undefined) return { gte: this.#bound(gte, 'the bound gte').stored };
+    if (gt === undefined) return { gte: this.prefix.bytes };
+    const { stored, isPrefix } = this.#bound(gt, 'the bound gt');
+    return isPrefix ? { gte: behindAll(stored) } : { gt: stored };
   }
 
   #upper(lt: KeyBound<Key> | undefined, lte: KeyBound<Key> | undefined): StoredRange {
-    if (lt !== undefined) return { lt: this.#bound(lt, 'the bound lt').stored };
-    if (lte === undefined) return { lt: this.prefix.end };
-    const { stored, isPrefix } = this.#bound(lte, 'the bound lte');
-    return isPrefix ? { lt: behindAll(stored) } : { lte: stored };
+    if (lte !== undefined) {
+      const { stored, isPrefix } = this.#bound(lte, 'the bound lte');
+      return isPrefix ? { lt: behindAll(stored) } : { lte: stored };
+    }
+    return { lt: lt === undefined ? this.prefix.end : this.#bound(lt, 'the bound lt').stored };
   }
 
   #bound(bound: unknown, what: string): { readonly stored: Bytes; readonly isPrefix: boolean } {

@@ -40,8 +40,8 @@ export function boundsOf({ gt, gte, lt, lte }: KeyRange): Pick<ScanQuery<unknown
 }
 
 function boundOf(exclusive: unknown, inclusive: unknown, outer: string, inner: string): ScanBound | undefined {
-  if (exclusive !== undefined) return { key: checkedKey(exclusive, outer), isInclusive: false };
   if (inclusive !== undefined) return { key: checkedKey(inclusive, inner), isInclusive: true };
+  if (exclusive !== undefined) return { key: checkedKey(exclusive, outer), isInclusive: false };
   return undefined;
 }
 

@@ -75,8 +75,8 @@ describe('changes of a keyspace', () => {
           const raw = await first(own.changes({ from: 'start' }), total);
           const { gt, gte, lt, lte } = range;
           const isIn = (number: number): boolean =>
-            (gt !== undefined ? number > gt : gte === undefined || number >= gte) &&
-            (lt !== undefined ? number < lt : lte === undefined || number <= lte);
+            (gte !== undefined ? number >= gte : gt === undefined || number > gt) &&
+            (lte !== undefined ? number <= lte : lt === undefined || number < lt);
           const keys = batches.flat().map((each) => each.key);
           const from = place % (total + 1);
           const wanted = raw

@@ -257,7 +257,7 @@ describe('scans', () => {
         fc.constant({}),
         bound.map((each) => ({ [outer]: each })),
         bound.map((each) => ({ [inner]: each })),
-        fc.tuple(bound, bound).map(([wins, loses]) => ({ [outer]: wins, [inner]: loses })),
+        fc.tuple(bound, bound).map(([wins, loses]) => ({ [inner]: wins, [outer]: loses })),
       );
     const range = fc.tuple(side('gt', 'gte'), side('lt', 'lte')).map(([lower, upper]) => ({ ...lower, ...upper }));
     const options = fc.record({ reverse: fc.boolean(), limit: fc.constantFrom(0, 1, 3, Infinity) });
@@ -270,9 +270,9 @@ describe('scans', () => {
 
         const { gt, gte, lt, lte } = bounds;
         const isAbove = (each: Key): boolean =>
-          gt !== undefined ? compare(each, gt) > 0 : gte === undefined || compare(each, gte) >= 0;
+          gte !== undefined ? compare(each, gte) >= 0 : gt === undefined || compare(each, gt) > 0;
         const isBelow = (each: Key): boolean =>
-          lt !== undefined ? compare(each, lt) < 0 : lte === undefined || compare(each, lte) <= 0;
+          lte !== undefined ? compare(each, lte) <= 0 : lt === undefined || compare(each, lt) < 0;
         const model = new Map(
           keys.map((each, index) => [JSON.stringify([...each.slice(0, 2), ...each[2]]), { key: each, value: index }]),
         );

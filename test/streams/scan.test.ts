@@ -64,6 +64,17 @@ describe('the range of a scan', () => {
     }
   });
 
+  it('is that of gte and lte where gt or lt are given as well, as in abstract-level', async () => {
+    const opened = await openStore();
+    await opened.write([set('a'), set('b'), set('c'), set('d')]);
+    const keysOf = async (options: ScanOptions): Promise<string[]> =>
+      (await lastValueFrom(opened.scan({ ...options, values: false }).pipe(toArray()))).map(textOf);
+    expect(await keysOf({ gt: 'c', gte: 'b' })).toEqual(['b', 'c', 'd']);
+    expect(await keysOf({ gt: 'b', gte: 'b', lt: 'c', lte: 'c' })).toEqual(['b', 'c']);
+    expect(await keysOf({ lt: 'b', lte: 'c', reverse: true })).toEqual(['c', 'b', 'a']);
+    expect(await keysOf({ gt: 'a', gte: undefined, lt: 'c', lte: undefined })).toEqual(['b']);
+  });
+
   it('does not change with the array that it was given in', async () => {
     const opened = await openStore();
     await opened.write([set('a'), set('b'), set('c')]);

@@ -183,9 +183,13 @@ export class ModelStore implements ConsumerStorePort, ConsumerSource {
   }
 
   scanReserved({ gt, gte, lt }: KeyRange): PageSource<Entry> {
-    const lower = latin1(gt ?? gte ?? '');
+    const lower = latin1(gte ?? gt ?? '');
     const rows = [...this.entries]
-      .filter(([key]) => (gt === undefined ? key >= lower : key > lower) && (lt === undefined || key < latin1(lt)))
+      .filter(
+        ([key]) =>
+          (gte === undefined && gt !== undefined ? key > lower : key >= lower) &&
+          (lt === undefined || key < latin1(lt)),
+      )
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, { value }]) => ({ key: new Uint8Array(Buffer.from(key, 'latin1')), value }));
     return { pull: () => rows.splice(0, 3), close: () => undefined };

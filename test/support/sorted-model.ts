@@ -45,9 +45,9 @@ export class SortedModel {
 export function scanned(entries: readonly TextEntry[], options: ScanOptions): (TextEntry | string)[] {
   const { gt, gte, lt, lte, reverse = false, limit = Infinity, keys = true, values = true } = options;
   const isAbove = ([key]: TextEntry): boolean =>
-    gt !== undefined ? key > textOf(gt) : gte === undefined || key >= textOf(gte);
+    gte !== undefined ? key >= textOf(gte) : gt === undefined || key > textOf(gt);
   const isBelow = ([key]: TextEntry): boolean =>
-    lt !== undefined ? key < textOf(lt) : lte === undefined || key <= textOf(lte);
+    lte !== undefined ? key <= textOf(lte) : lt === undefined || key < textOf(lt);
   const found = entries.filter((entry) => isAbove(entry) && isBelow(entry));
   if (reverse) found.reverse();
   const taken = found.slice(0, limit);

@@ -34,13 +34,26 @@ describe('values as JSON', () => {
     expect(() => json.encode(value)).toThrow(TypeError);
   });
 
-  it('refuses a cycle, and nesting deeper than the stack', () => {
+  it('refuses a cycle', () => {
     const cycle: { self?: unknown } = {};
     cycle.self = cycle;
     expect(() => json.encode(cycle)).toThrow(TypeError);
+  });
+
+  it('refuses nesting deeper than the stack, or writes all of it (Node 26 needs no stack for arrays)', () => {
+    const depth = 1_000_000;
     let deep: unknown = [];
-    for (let depth = 0; depth < 1_000_000; depth += 1) deep = [deep];
-    expect(() => json.encode(deep)).toThrow(RangeError);
+    for (let level = 1; level < depth; level += 1) deep = [deep];
+    const encode = (): unknown => {
+      try {
+        return json.encode(deep);
+      } catch (error) {
+        return error;
+      }
+    };
+    const outcome = encode();
+    if (outcome instanceof Error) expect(outcome).toBeInstanceOf(RangeError);
+    else expect(outcome === '['.repeat(depth) + ']'.repeat(depth)).toBe(true);
   });
 
   it.each(['', '{', 'undefined', '{"a":1}x', '\ufeff1', 'NaN'])('refuses %j, which is no JSON', (given) => {

@@ -41,10 +41,22 @@ describe('the segments that an open finds', () => {
   it('are none without a state: history begins behind the tables', async () => {
     const fileSystem = new MemoryFileSystem();
     await writeSegment(fileSystem, 4, batchesOf(1, 2));
-    expect(await find(fileSystem, {})).toEqual({ segments: [], left: new Set(), start: 51, loss: undefined, newestFileNumber: 4 });
+    expect(await find(fileSystem, {})).toEqual({
+      segments: [],
+      left: new Set(),
+      start: 51,
+      loss: undefined,
+      newestFileNumber: 4,
+    });
     const other = new MemoryFileSystem();
     await other.makeDirectory(DIRECTORY);
-    expect(await find(other, {})).toEqual({ segments: [], left: new Set(), start: 51, loss: undefined, newestFileNumber: 0 });
+    expect(await find(other, {})).toEqual({
+      segments: [],
+      left: new Set(),
+      start: 51,
+      loss: undefined,
+      newestFileNumber: 0,
+    });
   });
 
   it('are those of the state, and what was sealed after it; not what is replayed, nor what was never used', async () => {
@@ -55,7 +67,13 @@ describe('the segments that an open finds', () => {
     await writeSegment(fileSystem, 9, []);
     await fileSystem.create(`${DIRECTORY}/000008.log`);
     const found = await find(fileSystem, { state: stateOf([known], 2), logNumber: 8 });
-    expect(found).toEqual({ segments: [known, sealed], left: new Set(), start: 1, loss: undefined, newestFileNumber: 9 });
+    expect(found).toEqual({
+      segments: [known, sealed],
+      left: new Set(),
+      start: 1,
+      loss: undefined,
+      newestFileNumber: 9,
+    });
   });
 
   it('are read to the first record that cannot be read; what is behind is told to whoever reads as far', async () => {

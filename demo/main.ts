@@ -83,14 +83,15 @@ async function checkRecovered(
 /** Writes the rest, with a bounded number of writes in flight, while a follower sees each change as it is committed. */
 async function writeRest(store: Store, rest: Flights): Promise<{ readonly followed: Promise<Followed> }> {
   const latency = new Latency();
-  let followedTo = store.stats().sequence;
-  const meter = startMeter('flights acknowledged', rest.length, () => `; the follower is at ${count(followedTo)}`);
+  const begin = store.stats().sequence;
+  let seen = 0;
+  const meter = startMeter('flights acknowledged', rest.length, () => `; the follower has seen ${count(seen)}`);
 
   // The stream completes when the store is closed; only then is it known that nothing was missing.
   const followed = lastValueFrom(
     store.changes().pipe(
-      follow(followedTo),
-      tap(({ sequence }) => (followedTo = sequence)),
+      follow(begin),
+      tap(() => (seen += 1)),
     ),
   );
   await lastValueFrom(

@@ -70,6 +70,14 @@ describe('a write with an idempotency key', () => {
     expect(await store.has('ü')).toBe(true);
   });
 
+  // Shrunk by properties/conditions: all checks come before all writes, so where they stand between them says nothing.
+  it('is the same wherever its checks stand between its writes', async () => {
+    const store = await openStore();
+    const check: WriteOperation = { type: 'check', key: 'b', sequence: 'absent' };
+    const first = await write(store, 'k', [check, set('d')]);
+    expect(await write(store, 'k', [set('d'), check])).toEqual(first);
+  });
+
   it('is repeated by a second subscription, and both get one answer', async () => {
     const store = await openStore();
     const operation = store.set('a', '1', { idempotencyKey: 'once' });

@@ -22,6 +22,12 @@ interface ModelRecord {
 /** Keys are strings here. */
 const nameOf = ({ key }: WriteOperation): string => (typeof key === 'string' ? key : Buffer.from(key).toString());
 
+/** Checks are made before anything is written, wherever they stand in a batch. */
+function contentOf(operations: readonly WriteOperation[]): string {
+  const checks = operations.filter(({ type }) => type === 'check');
+  return JSON.stringify([operations.filter(({ type }) => type !== 'check'), checks]);
+}
+
 export class ConditionalModel {
   sequence = 0;
   /** The sequence number and the value of each key that has one. */
@@ -36,7 +42,7 @@ export class ConditionalModel {
 
   write({ operations, idempotencyKey, windowMs }: ModelWrite, nowMs: number): ModelOutcome {
     if (idempotencyKey === undefined) return this.#judge(operations);
-    const content = JSON.stringify(operations);
+    const content = contentOf(operations);
     const use = this.#uses.get(idempotencyKey);
     if (use?.content === content) return use.outcome;
     if (typeof use?.outcome === 'number') return 'other batch';

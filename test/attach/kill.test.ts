@@ -93,7 +93,8 @@ it(`ten processes agree, while the owner is killed ${KILLS} times`, { timeout: 2
     const part = await text(`part/${member.name}`);
     parts += part;
     let count = 0;
-    for await (const page of store.scan({ gte: `log/${member.name}/`, lt: `log/${member.name}0` }).pages()) count += page.length;
+    for await (const page of store.scan({ gte: `log/${member.name}/`, lt: `log/${member.name}0` }).pages())
+      count += page.length;
     expect(count).toBe(last);
     if (members.has(member)) expect(member.done).toMatchObject({ acknowledged: last, part });
     else expect(last).toBeGreaterThanOrEqual(member.acknowledged);

@@ -11,7 +11,8 @@ import { openOrAttach } from 'alluvium/attach';
 
 const [directory, name, seed] = process.argv.slice(2);
 const tell = (message) => process.send(message);
-const fail = (what, error) => tell({ failure: `${name}: ${what} ${error?.stack ?? error ?? ''} ${error?.cause?.stack ?? ''}` });
+const fail = (what, error) =>
+  tell({ failure: `${name}: ${what} ${error?.stack ?? error ?? ''} ${error?.cause?.stack ?? ''}` });
 process.on('uncaughtException', (error) => fail('uncaught', error));
 process.on('unhandledRejection', (error) => fail('unhandled', error));
 process.on('disconnect', () => process.exit());
@@ -96,7 +97,8 @@ async function look() {
       counts.set(who, count);
     }
     if (total !== parts) fail(`a snapshot has a total of ${total}, and parts of ${parts}`);
-    for (const [who, last] of lasts) if (counts.get(who) !== last) fail(`a snapshot has ${counts.get(who)} of ${who}'s ${last}`);
+    for (const [who, last] of lasts)
+      if (counts.get(who) !== last) fail(`a snapshot has ${counts.get(who)} of ${who}'s ${last}`);
   } catch (error) {
     if (error.code !== 'OWNER_LOST') throw error;
   } finally {

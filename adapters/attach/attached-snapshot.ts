@@ -28,7 +28,7 @@ export class AttachedSnapshot implements SnapshotFace {
   }
 
   get(key: Bytes): OperationFace<Uint8Array | undefined> {
-    this.#checker.get(key);
+    void this.#checker.get(key);
     return this.#ask({ op: 'get', key, snapshot: this.#id });
   }
 
@@ -37,17 +37,17 @@ export class AttachedSnapshot implements SnapshotFace {
   }
 
   entry(key: Bytes): OperationFace<VersionedValue | undefined> {
-    this.#checker.entry(key);
+    void this.#checker.entry(key);
     return this.#ask({ op: 'entry', key, snapshot: this.#id });
   }
 
   getMany(keys: readonly Bytes[]): OperationFace<(Uint8Array | undefined)[]> {
-    this.#checker.getMany(keys);
+    void this.#checker.getMany(keys);
     return this.#ask({ op: 'getMany', keys: [...keys], snapshot: this.#id });
   }
 
   has(key: Bytes): OperationFace<boolean> {
-    this.#checker.has(key);
+    void this.#checker.has(key);
     return this.#ask({ op: 'has', key, snapshot: this.#id });
   }
 
@@ -95,10 +95,10 @@ export function checkedScan(
   end: Bytes | undefined,
 ): ScanOptions {
   if (startOrOptions === undefined || typeof startOrOptions === 'string' || startOrOptions instanceof Uint8Array) {
-    checker.scan(startOrOptions, end);
+    void checker.scan(startOrOptions, end);
     return { gte: pinned(startOrOptions), lt: pinned(end) };
   }
-  checker.scan(startOrOptions);
+  void checker.scan(startOrOptions);
   const { gt, gte, lt, lte, reverse, limit, keys, values, signal } = startOrOptions;
   return { gt: pinned(gt), gte: pinned(gte), lt: pinned(lt), lte: pinned(lte), reverse, limit, keys, values, signal };
 }

@@ -28,7 +28,7 @@ import { AttachedSnapshot, checkedScan, pinned } from './attached-snapshot.ts';
 import { NotAttachableError } from './attach-error.ts';
 import type { OperationFace, PlainChangesOptions, ScanPart, SnapshotFace, StoreFace, StreamFace } from './face.ts';
 import type { Link, Role } from './link.ts';
-import { operation, stream } from './operation.ts';
+import { operation, type Sink, stream } from './operation.ts';
 import type { Request } from './protocol.ts';
 import { abortable, RemoteChanges, RemoteScan } from './remote-pages.ts';
 import { RemoteWatch } from './remote-watch.ts';
@@ -87,28 +87,28 @@ export class AttachedStore implements StoreFace {
   set(key: Bytes, value: Bytes, options: WriteOptions = {}): OperationFace<Commit> {
     const { store } = this.#link;
     if (store !== undefined) return store.set(key, value, options);
-    this.#checker.set(key, value, options);
+    void this.#checker.set(key, value, options);
     return this.#write([{ type: 'set', key, value }], options);
   }
 
   delete(key: Bytes, options: WriteOptions = {}): OperationFace<Commit> {
     const { store } = this.#link;
     if (store !== undefined) return store.delete(key, options);
-    this.#checker.delete(key, options);
+    void this.#checker.delete(key, options);
     return this.#write([{ type: 'delete', key }], options);
   }
 
   write(operations: readonly WriteOperation[], options: WriteOptions = {}): OperationFace<Commit> {
     const { store } = this.#link;
     if (store !== undefined) return store.write(operations, options);
-    this.#checker.write(operations, options);
+    void this.#checker.write(operations, options);
     return this.#write([...operations], options);
   }
 
   get(key: Bytes): OperationFace<Uint8Array | undefined> {
     const { store } = this.#link;
     if (store !== undefined) return store.get(key);
-    this.#checker.get(key);
+    void this.#checker.get(key);
     return this.#ask({ op: 'get', key });
   }
 
@@ -122,21 +122,21 @@ export class AttachedStore implements StoreFace {
   entry(key: Bytes): OperationFace<VersionedValue | undefined> {
     const { store } = this.#link;
     if (store !== undefined) return store.entry(key);
-    this.#checker.entry(key);
+    void this.#checker.entry(key);
     return this.#ask({ op: 'entry', key });
   }
 
   getMany(keys: readonly Bytes[]): OperationFace<(Uint8Array | undefined)[]> {
     const { store } = this.#link;
     if (store !== undefined) return store.getMany(keys);
-    this.#checker.getMany(keys);
+    void this.#checker.getMany(keys);
     return this.#ask({ op: 'getMany', keys: [...keys] });
   }
 
   has(key: Bytes): OperationFace<boolean> {
     const { store } = this.#link;
     if (store !== undefined) return store.has(key);
-    this.#checker.has(key);
+    void this.#checker.has(key);
     return this.#ask({ op: 'has', key });
   }
 
@@ -145,9 +145,9 @@ export class AttachedStore implements StoreFace {
   scan(options: ScanPart): StreamFace<Uint8Array>;
   scan(options: ScanOptions): StreamFace<Entry>;
   scan(startOrOptions?: Bytes | ScanOptions, end?: Bytes): StreamFace<Entry> | StreamFace<Uint8Array> {
-    const options = checkedScan(this.#checker, startOrOptions, end);
     const { store } = this.#link;
-    if (store !== undefined) return store.scan(options);
+    if (store !== undefined) return scanOf(store, startOrOptions, end);
+    const options = checkedScan(this.#checker, startOrOptions, end);
     return stream<never>(() => abortable(new RemoteScan<never>(this.#link, options), options.signal, 'the scan'));
   }
 
@@ -162,14 +162,14 @@ export class AttachedStore implements StoreFace {
   changes(options: ChangesOptions = {}): StreamFace<ChangeEvent> {
     const { store } = this.#link;
     if (store !== undefined) return store.changes(options);
-    this.#checker.changes(options);
+    void this.#checker.changes(options);
     return this.#changes({ ...options });
   }
 
   watch(keyOrRange: Bytes | WatchOptions, options: WatchOptions = {}): StreamFace<WatchedValue> {
     const { store } = this.#link;
     if (store !== undefined) return store.watch(keyOrRange, options);
-    this.#checker.watch(keyOrRange, options);
+    void this.#checker.watch(keyOrRange, options);
     const isKey = typeof keyOrRange === 'string' || keyOrRange instanceof Uint8Array;
     const { signal } = isKey ? options : keyOrRange;
     const key = isKey ? Uint8Array.from(Buffer.from(keyOrRange as Uint8Array)) : undefined;
@@ -193,14 +193,14 @@ export class AttachedStore implements StoreFace {
   flush(options: { readonly signal?: AbortSignal | undefined } = {}): OperationFace<void> {
     const { store } = this.#link;
     if (store !== undefined) return store.flush(options);
-    this.#checker.flush(options);
+    void this.#checker.flush(options);
     return this.#ask({ op: 'flush' }, options.signal, 'the flush');
   }
 
   compact(range: CompactRange = {}): OperationFace<void> {
     const { store } = this.#link;
     if (store !== undefined) return store.compact(range);
-    this.#checker.compact(range);
+    void this.#checker.compact(range);
     const { start, end, signal } = range;
     return this.#ask({ op: 'compact', start: pinned(start), end: pinned(end) }, signal, 'the compaction');
   }
@@ -208,7 +208,7 @@ export class AttachedStore implements StoreFace {
   approximateSize(start: Bytes, end: Bytes): OperationFace<number> {
     const { store } = this.#link;
     if (store !== undefined) return store.approximateSize(start, end);
-    this.#checker.approximateSize(start, end);
+    void this.#checker.approximateSize(start, end);
     return this.#ask({ op: 'approximateSize', start: pinned(start), end: pinned(end) });
   }
 
@@ -223,7 +223,10 @@ export class AttachedStore implements StoreFace {
    */
   close(): OperationFace<void> {
     return operation((sink) => {
-      this.#link.close().then(sink.succeed, sink.fail);
+      this.#link.close().then(
+        () => sink.succeed(undefined),
+        (error: unknown) => sink.fail(error),
+      );
       return undefined;
     });
   }
@@ -264,12 +267,7 @@ export class AttachedStore implements StoreFace {
     return operation<T>((sink) => this.#run(request, sink, signal, what));
   }
 
-  #run<T>(
-    request: Request,
-    sink: { succeed(value: T): void; fail(error: unknown): void },
-    signal: AbortSignal | undefined,
-    what: string,
-  ): () => void {
+  #run<T>(request: Request, sink: Sink<T>, signal: AbortSignal | undefined, what: string): () => void {
     const failure = (): AbortedError => new AbortedError(what, { cause: signal?.reason });
     if (signal?.aborted === true) {
       sink.fail(failure());
@@ -296,4 +294,14 @@ export class AttachedStore implements StoreFace {
       takeBack();
     };
   }
+}
+
+/** The overloads of `scan` hand on one by one. */
+function scanOf(
+  store: Store,
+  startOrOptions: Bytes | ScanOptions | undefined,
+  end: Bytes | undefined,
+): StreamFace<Entry> | StreamFace<Uint8Array> {
+  if (typeof startOrOptions === 'object' && !(startOrOptions instanceof Uint8Array)) return store.scan(startOrOptions);
+  return store.scan(startOrOptions, end);
 }

@@ -48,7 +48,10 @@ export function openOrAttach(location: string, options: AttachOptions = {}): Ope
   const isServed = attach && options.fileSystem === undefined && options.readOnly !== true;
   return operation((sink) => {
     const link = new Link(location, { openOptions, attachMs, takeOverMs, isServed });
-    begin(location, link, openOptions).then(sink.succeed, sink.fail);
+    begin(location, link, openOptions).then(
+      (store) => sink.succeed(store),
+      (error: unknown) => sink.fail(error),
+    );
     return undefined;
   });
 }

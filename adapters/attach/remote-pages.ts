@@ -31,8 +31,8 @@ export class RemoteScan<T> implements Pages<T> {
     this.#link = link;
     this.#stream = link.nextId();
     this.#anchor = snapshot?.anchor ?? anchor('scan');
-    const { signal: _, ...rest } = options;
-    const request = { op: 'scanOpen', stream: this.#stream, snapshot: snapshot?.id, options: rest } as const;
+    const sent: ScanOptions = { ...options, signal: undefined }; // a signal stays here
+    const request = { op: 'scanOpen', stream: this.#stream, snapshot: snapshot?.id, options: sent } as const;
     this.#opened = asked(link, request, { holdAt: this.#anchor });
     this.#opened.catch(() => undefined); // whoever pulls hears of it
   }
@@ -83,8 +83,7 @@ export class RemoteChanges implements Pages<ChangeEvent> {
 
   constructor(link: Link, options: ChangesOptions) {
     this.#link = link;
-    const { signal: _, ...rest } = options;
-    this.#options = rest;
+    this.#options = { ...options, signal: undefined }; // a signal stays here
     this.#from = options.from ?? 'now';
     this.#isInSnapshot = this.#from === 'snapshot';
     const known = link.cursor;

@@ -112,10 +112,10 @@ export class ServerConnection {
       this.#requests += 1;
       this.#requestBytes += bytes;
     }
-    let isDone = false;
+    const state = { isDone: false };
     const end = (answer?: object): void => {
-      if (isDone) return;
-      isDone = true;
+      if (state.isDone) return;
+      state.isDone = true;
       this.#running.delete(id);
       if (isCounted) {
         this.#requests -= 1;
@@ -128,7 +128,7 @@ export class ServerConnection {
       succeed: (value) => end({ id, value }),
       fail: (error) => end({ id, error: writeError(error) }),
     });
-    if (isDone || cancel === undefined) return;
+    if (state.isDone || cancel === undefined) return;
     this.#running.set(id, () => {
       cancel();
       end();

@@ -119,7 +119,7 @@ describe('when the owner closes', () => {
       }
       const changes = (): string[] =>
         seen.flatMap((event) =>
-          event.type === 'set' || event.type === 'delete' ? [event.type[0] + (text(event.key) ?? '')] : [],
+          event.type === 'set' || event.type === 'delete' ? [`${event.type.charAt(0)}${text(event.key) ?? ''}`] : [],
         );
       const expected = ['sn0', ...[1, 2, 3, 4, 5, 6].flatMap((n) => [`sn${n}`, `dn${n - 1}`])];
       await until('all', () => changes().length >= expected.length);

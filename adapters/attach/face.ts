@@ -20,7 +20,12 @@ import type {
 import type { Observable } from 'rxjs';
 
 /** One answer, later: cold, and awaitable. */
-export type OperationFace<T> = Observable<T> & PromiseLike<T>;
+export interface OperationFace<T> extends Observable<T>, PromiseLike<T> {
+  then<Fulfilled = T, Rejected = never>(
+    onFulfilled?: ((value: T) => Fulfilled | PromiseLike<Fulfilled>) | null,
+    onRejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<Fulfilled | Rejected>;
+}
 
 /** Many values: to subscribe to, or to iterate; iterating pulls. */
 export type StreamFace<T> = Observable<T> & AsyncIterable<T> & { pages(): AsyncIterable<readonly T[]> };

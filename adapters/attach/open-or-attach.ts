@@ -1,6 +1,6 @@
 /** Opens a database, or attaches to the process that has it open. */
 import { realpath } from 'node:fs/promises';
-import { InvalidArgumentError, type OpenOptions, OutOfRangeError } from 'alluvium';
+import { AlreadyExistsError, InvalidArgumentError, type OpenOptions, OutOfRangeError } from 'alluvium';
 import { argumentCheck } from './argument-check.ts';
 import { AttachedStore } from './attached-store.ts';
 import type { OperationFace } from './face.ts';
@@ -60,6 +60,10 @@ async function begin(location: string, link: Link, options: OpenOptions): Promis
   const checker = await argumentCheck();
   await link.begin();
   const directory = link.store?.location ?? (await realpath(location));
+  if (link.role === 'attached' && options.errorIfExists === true) {
+    await link.close();
+    throw new AlreadyExistsError(directory);
+  }
   return new AttachedStore(directory, link, checker, options.durability);
 }
 

@@ -19,7 +19,7 @@ export function operation<T>(run: (sink: Sink<T>) => (() => void) | undefined): 
       fail: (error) => subscriber.error(error),
     }),
   );
-  const then: PromiseLike<T>['then'] = (onFulfilled, onRejected) =>
+  const then: OperationFace<T>['then'] = (onFulfilled, onRejected) =>
     new Promise<T>((succeed, fail) => {
       run({ succeed, fail });
     }).then(onFulfilled, onRejected);

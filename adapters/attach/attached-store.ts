@@ -3,8 +3,11 @@
  * else it is asked for over the socket, and again of the next owner if this one goes away.
  */
 import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
 import {
   AbortedError,
+  type BackupOptions,
+  type BackupReport,
   type BatchConsumerOptions,
   type Bytes,
   type Change,
@@ -13,7 +16,9 @@ import {
   type Commit,
   type CompactRange,
   type Consumer,
+  type ConsumerInfo,
   type ConsumerOptions,
+  type EngineEvent,
   type Entry,
   type ScanOptions,
   type Store,
@@ -24,6 +29,7 @@ import {
   type WriteOperation,
   type WriteOptions,
 } from 'alluvium';
+import { EMPTY, type Observable } from 'rxjs';
 import { AttachedSnapshot, checkedScan, pinned } from './attached-snapshot.ts';
 import { NotAttachableError } from './attach-error.ts';
 import type { OperationFace, PlainChangesOptions, ScanPart, SnapshotFace, StoreFace, StreamFace } from './face.ts';
@@ -48,17 +54,20 @@ export interface Holder {
 export class AttachedStore implements StoreFace {
   readonly location: string;
   readonly #link: Link;
-  readonly #checker: Store;
+  readonly #closedStore: Store | undefined;
   readonly #durability: WriteOptions['durability'];
   /** With a number behind it, the name of a write. */
   readonly #name: string = `attach-${randomBytes(12).toString('base64url')}-`;
   #writes = 0;
 
-  /** @internal */
-  constructor(location: string, link: Link, checker: Store, durability: WriteOptions['durability']) {
+  /**
+   * @internal
+   * @param checker - for whoever does not have the store; who has it keeps it
+   */
+  constructor(location: string, link: Link, checker: Store | undefined, durability: WriteOptions['durability']) {
     this.location = location;
     this.#link = link;
-    this.#checker = checker;
+    this.#closedStore = checker;
     this.#durability = durability;
   }
 
@@ -212,6 +221,34 @@ export class AttachedStore implements StoreFace {
     return this.#ask({ op: 'approximateSize', start: pinned(start), end: pinned(end) });
   }
 
+  /** What happens in the store, where this process has it; nothing where it has not. */
+  get events(): Observable<EngineEvent> {
+    return this.#link.store?.events ?? EMPTY;
+  }
+
+  /** As `store.consumers`. */
+  consumers(): StreamFace<ConsumerInfo> {
+    const { store } = this.#link;
+    if (store !== undefined) return store.consumers();
+    return stream(() => {
+      let isRead = false;
+      const next = async (): Promise<readonly ConsumerInfo[]> => {
+        if (isRead) return [];
+        isRead = true;
+        return this.#ask<readonly ConsumerInfo[]>({ op: 'consumers' });
+      };
+      return { next, close: () => (isRead = true) };
+    });
+  }
+
+  /** As `store.backup`; where another process has the store, that one makes the copy, and `onProgress` is not called. */
+  backup(directory: string, options: BackupOptions = {}): OperationFace<BackupReport> {
+    const { store } = this.#link;
+    if (store !== undefined) return store.backup(directory, options);
+    void this.#checker.backup(directory, options);
+    return this.#ask({ op: 'backup', directory: resolve(directory) }, options.signal, 'the backup');
+  }
+
   /** The figures of the store, in whichever process it is. */
   stats(): OperationFace<StoreStats> {
     return this.#ask({ op: 'stats' });
@@ -233,6 +270,11 @@ export class AttachedStore implements StoreFace {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#link.close();
+  }
+
+  get #checker(): Store {
+    if (this.#closedStore === undefined) throw new NotAttachableError('this'); // an owner stays the owner
+    return this.#closedStore;
   }
 
   #changes(options: ChangesOptions): StreamFace<never> {

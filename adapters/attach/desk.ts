@@ -7,10 +7,10 @@ import {
   ClosedError,
   type ChangesOptions,
   type Cursor,
-  type Operation,
   type Snapshot,
   type Store,
 } from 'alluvium';
+import { type Observable, toArray } from 'rxjs';
 import type { Sink } from './operation.ts';
 import { cursorAt, type Request } from './protocol.ts';
 
@@ -77,6 +77,10 @@ export class Desk implements RequestDesk {
         return run(store.approximateSize(request.start, request.end), sink);
       case 'stats':
         return done(sink, store.stats());
+      case 'backup':
+        return run(store.backup(request.directory), sink);
+      case 'consumers':
+        return run(store.consumers().pipe(toArray()), sink);
       default:
         return this.#hold(request, sink);
     }
@@ -150,7 +154,7 @@ export class Desk implements RequestDesk {
   }
 }
 
-function run<T>(work: Operation<T>, sink: Sink<unknown>): () => void {
+function run<T>(work: Observable<T>, sink: Sink<unknown>): () => void {
   const running = work.subscribe({ next: (value) => sink.succeed(value), error: (error: unknown) => sink.fail(error) });
   return () => running.unsubscribe();
 }

@@ -122,9 +122,9 @@ export class Link {
     return this.#isClosing ? 'closed' : this.#role;
   }
 
-  /** The store, where this process has it. */
+  /** The store, where this process has it, or had it until it was closed. */
   get store(): Store | undefined {
-    return this.#role === 'owner' ? this.#store : undefined;
+    return this.#store;
   }
 
   /** The process that has the store, where it is another one. */

@@ -57,8 +57,8 @@ export function openOrAttach(location: string, options: AttachOptions = {}): Ope
 }
 
 async function begin(location: string, link: Link, options: OpenOptions): Promise<AttachedStore> {
-  const checker = await argumentCheck();
   await link.begin();
+  const checker = link.store === undefined ? await argumentCheck() : undefined;
   const directory = link.store?.location ?? (await realpath(location));
   if (link.role === 'attached' && options.errorIfExists === true) {
     await link.close();

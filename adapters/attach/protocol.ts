@@ -26,7 +26,8 @@ export type Request =
       readonly idempotencyKey?: string | undefined;
       readonly windowMs?: number | undefined;
     }
-  | { readonly op: 'flush' | 'stats' }
+  | { readonly op: 'flush' | 'stats' | 'consumers' }
+  | { readonly op: 'backup'; readonly directory: string }
   | { readonly op: 'compact'; readonly start?: Bytes | undefined; readonly end?: Bytes | undefined }
   | { readonly op: 'approximateSize'; readonly start: Bytes; readonly end: Bytes }
   | { readonly op: 'snapshotOpen' | 'snapshotClose'; readonly snapshot: number }
@@ -106,6 +107,8 @@ const OPS: ReadonlySet<unknown> = new Set<Request['op']>([
   'write',
   'flush',
   'stats',
+  'consumers',
+  'backup',
   'compact',
   'approximateSize',
   'snapshotOpen',

@@ -178,6 +178,18 @@ describe('closing', () => {
     await attached.close();
   });
 
+  it('leaves nothing that could be asked, whoever had the store', async () => {
+    const directory = makeDirectory();
+    const owner = await join_(directory);
+    const attached = await join_(directory);
+    await attached.close();
+    await owner.close();
+    for (const store of [owner, attached]) {
+      await expect(store.get('a')).rejects.toMatchObject({ code: 'CLOSED' });
+      await expect(store.set('a', '1')).rejects.toMatchObject({ code: 'CLOSED' });
+    }
+  });
+
   it('of either side lets go of all that was held', async () => {
     const directory = makeDirectory();
     const owner = await join_(directory);

@@ -248,6 +248,27 @@ describe('who attaches', () => {
     await store.close();
   });
 
+  it('gets TakeOverError when nobody has the store in time, and the next call tries again', async () => {
+    const directory = makeDirectory();
+    const holder = await open(directory);
+    const talking: Socket[] = [];
+    const server = createServer((socket) => {
+      talking.push(socket);
+      socket.on('error', () => undefined);
+      for (const each of encodeMessage(OWNER_HELLO)) socket.write(each);
+    });
+    await new Promise<void>((resolve) => server.listen(join(holder.location, 'alluvium.sock'), () => resolve()));
+    const store = await openOrAttach(directory, { takeOverMs: 150 });
+    expect(store.role).toBe('attached');
+    server.close();
+    for (const socket of talking) socket.destroy(); // it answers nobody any more, and keeps the lock
+    await expect(store.get('a')).rejects.toMatchObject({ code: 'TAKE_OVER', cause: { code: 'LOCKED' } });
+    await holder.close();
+    // The hello was of another database than this: so it has been looked at again.
+    await expect(store.get('a')).rejects.toMatchObject({ code: 'OTHER_DATABASE' });
+    await store.close();
+  });
+
   it('gets LockedError from a holder that does not listen, after a while', async () => {
     const directory = makeDirectory();
     const store = await open(directory);

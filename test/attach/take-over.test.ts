@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { rename, rm } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type ChangeEvent, open } from 'alluvium';
-import { type AttachedStore, type AttachOptions, openOrAttach } from 'alluvium/attach';
+import { type AttachedStore, openOrAttach } from 'alluvium/attach';
 import { encodeMessage } from '../../adapters/attach/frames.ts';
 import { randomOf, runs, seedOfThisRun } from '../support/runs.ts';
 import { temporaryDirectories } from '../support/temporary.ts';
@@ -19,8 +19,8 @@ afterEach(async () => {
   for (const store of opened.splice(0).reverse()) await store.close();
 });
 
-async function join_(directory: string, options?: AttachOptions): Promise<AttachedStore> {
-  const store = await openOrAttach(directory, options);
+async function join_(directory: string): Promise<AttachedStore> {
+  const store = await openOrAttach(directory);
   opened.push(store);
   return store;
 }
@@ -127,25 +127,6 @@ describe('when the owner closes', () => {
       await until('the watch', () => values.get('n5') === undefined && values.get('n6') === '6');
     },
   );
-
-  it('calls fail when nobody answers in time, and the next one tries again', async () => {
-    const directory = makeDirectory();
-    const owner = await join_(directory);
-    const attached = await join_(directory, { takeOverMs: 150 });
-    await attached.set('a', '1');
-    await owner.close();
-    await until('the owner', () => attached.role === 'owner'); // so nothing can be in between
-    const third = await join_(directory, { takeOverMs: 150 });
-    await attached.close();
-    await until('the owner', () => third.role === 'owner');
-    const fourth = await join_(directory, { takeOverMs: 150 });
-    await third.close();
-    const stranger = await open(directory).then(undefined, () => undefined);
-    if (stranger === undefined) return; // the fourth was quicker, as it should be most of the time
-    await expect(fourth.get('a')).rejects.toMatchObject({ code: 'TAKE_OVER', cause: { code: 'LOCKED' } });
-    await stranger.close();
-    expect(text(await fourth.get('a'))).toBe('1');
-  });
 
   it('another database in its place is refused', async () => {
     const directory = makeDirectory();

@@ -5,32 +5,29 @@
  * `'read'` changes no file: it holds the directory's lock, so that nobody writes meanwhile, and opens read-only under it.
  * `'write'` is needed for all that uses the history of changes as well: recovery is what gives it its end.
  */
-import type { NodeFileSystem, OpenOptions, Store } from 'alluvium';
+import type {
+  BackupOptions,
+  BackupReport,
+  ConsumerInfo,
+  EngineEvent,
+  NodeFileSystem,
+  OpenOptions,
+  Store,
+  StoreStats,
+} from 'alluvium';
+import type { Observable } from 'rxjs';
+import type { AttachedStore, OperationFace, StoreFace, StreamFace } from '../attach/index.ts';
 import { codeOf, Failure } from './failure.ts';
 import type { Talk } from './talk.ts';
 
-/** What commands need of a store. */
-export type CommandStore = Pick<
-  Store,
-  | 'location'
-  | 'events'
-  | 'get'
-  | 'entry'
-  | 'set'
-  | 'delete'
-  | 'write'
-  | 'scan'
-  | 'snapshot'
-  | 'changes'
-  | 'watch'
-  | 'consumer'
-  | 'consumers'
-  | 'flush'
-  | 'compact'
-  | 'approximateSize'
-  | 'stats'
-  | 'backup'
->;
+/** What commands need of a store, in whichever process it is. */
+export interface CommandStore extends Omit<StoreFace, 'close' | 'getSync'> {
+  readonly events: Observable<EngineEvent>;
+  readonly consumer: Store['consumer'];
+  consumers(): StreamFace<ConsumerInfo>;
+  stats(): StoreStats | OperationFace<StoreStats>;
+  backup(directory: string, options?: BackupOptions): OperationFace<BackupReport>;
+}
 
 export interface OpenedStore {
   readonly store: CommandStore;
@@ -98,7 +95,11 @@ export async function holdDatabase(location: string): Promise<() => Promise<void
 }
 
 async function openForReading(location: string, options: OpenOptions): Promise<OpenedStore> {
-  const release = await holdDatabase(location);
+  const release = await holdDatabase(location).catch((error: unknown) => {
+    if (codeOf(error) === 'LOCKED') return undefined;
+    throw error;
+  });
+  if (release === undefined) return attach(location, options);
   try {
     const { open } = await engine();
     const store = await open(location, { ...options, readOnly: true });
@@ -113,6 +114,20 @@ async function openForReading(location: string, options: OpenOptions): Promise<O
     await release();
     throw error;
   }
+}
+
+/** How long a process that has the database may take to answer: a person waits. */
+const ATTACH_MS = 1_000;
+
+/** Opens the store, or attaches to the process that has it. @returns rejects with LockedError where that lets nobody in */
+export async function openOrAttachTo(location: string, options: OpenOptions): Promise<AttachedStore> {
+  const { openOrAttach } = await import('../attach/index.ts');
+  return openOrAttach(location, { ...options, attachMs: ATTACH_MS });
+}
+
+async function attach(location: string, options: OpenOptions): Promise<OpenedStore> {
+  const store = await openOrAttachTo(location, { ...options, createIfMissing: false });
+  return { store, close: async () => store.close() };
 }
 
 async function openForWriting(
@@ -131,9 +146,8 @@ async function openForWriting(
       talk.note(`note: ${event.during} failed and is tried again: ${messageOf(event.error)}`);
     }
   };
-  const { open } = await engine();
   try {
-    const store = await open(location, { ...options, onEvent, createIfMissing: mode === 'create' });
+    const store = await openOrAttachTo(location, { ...options, onEvent, createIfMissing: mode === 'create' });
     return { store, close: async () => store.close() };
   } catch (error) {
     if (codeOf(error) !== 'NOT_A_DATABASE') throw error;

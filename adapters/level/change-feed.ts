@@ -4,7 +4,7 @@
  * It begins when it is subscribed to or iterated. A database that is still opening then is waited for, as with every other
  * call of abstract-level.
  */
-import type { Stream } from 'alluvium';
+import type { StreamFace } from '../attach/index.ts';
 import { catchError, map, Observable } from 'rxjs';
 import { levelErrorOf, throwLevelError } from './level-error.ts';
 
@@ -21,7 +21,7 @@ export interface Opening {
  * @param open - called when the database is open, or will not be; what it throws is the feed's error
  * @param change - makes a value of a value
  */
-export function changeFeed<T, U>(db: Opening, open: () => Stream<T>, change: (value: T) => U): ChangeFeed<U> {
+export function changeFeed<T, U>(db: Opening, open: () => StreamFace<T>, change: (value: T) => U): ChangeFeed<U> {
   const feed = new Observable<U>((subscriber) => {
     whenOpen(db, () => {
       if (subscriber.closed) return;
@@ -41,7 +41,7 @@ function whenOpen(db: Opening, work: () => void): void {
   else work();
 }
 
-function iterate<T, U>(db: Opening, open: () => Stream<T>, change: (value: T) => U): AsyncIterableIterator<U> {
+function iterate<T, U>(db: Opening, open: () => StreamFace<T>, change: (value: T) => U): AsyncIterableIterator<U> {
   // Where the database is open, the place that it begins at is fixed before this returns.
   const opened = new Promise<AsyncIterator<T>>((resolve) => {
     whenOpen(db, () => resolve(open()[Symbol.asyncIterator]()));

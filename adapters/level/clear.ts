@@ -1,6 +1,7 @@
 /** `clear(range)`: a scan of the keys as of now, and a batch of deletes per page. Each delete is a change, as any other. */
 import type { AbstractSnapshot } from 'abstract-level';
-import type { Store, WriteOperation } from 'alluvium';
+import type { WriteOperation } from 'alluvium';
+import type { StoreFace } from '../attach/index.ts';
 import { throwLevelError, translated } from './level-error.ts';
 import { LevelSnapshot } from './level-snapshot.ts';
 import { type PrivateRange, storeLimit, storeRange } from './range.ts';
@@ -14,7 +15,7 @@ export interface PrivateClearOptions extends PrivateRange {
  * that fails has deleted some of the range.
  */
 export async function clear(
-  store: Store,
+  store: StoreFace,
   options: PrivateClearOptions,
   write: (lines: readonly WriteOperation[]) => Promise<void>,
 ): Promise<void> {

@@ -13,7 +13,7 @@ import { type Encoder, typedKeys } from './typed-keys.ts';
 /** @throws as `store.consumer` */
 export function consumerOf<Key, Value, K, V>(
   db: Encoder,
-  store: Store,
+  store: Pick<Store, 'consumer'>,
   name: string,
   options: LevelConsumerOptions<Key, Value, K, V> | LevelBatchConsumerOptions<Key, Value, K, V>,
 ): Consumer {

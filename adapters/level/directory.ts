@@ -11,7 +11,7 @@ import { throwLevelError } from './level-error.ts';
 const NUMBERED = /^(MANIFEST-(\d{6}|[1-9]\d{6,14})|(\d{6}|[1-9]\d{6,14})\.(log|ldb|sst|dbtmp))$/;
 const SINGLE: ReadonlySet<string> = new Set(['CURRENT', 'LOG', 'LOG.old']);
 /** These go last, when the lock is not needed any more. `LOCK.<n>` is the lock where neither sockets nor the kernel help. */
-const LOCK = /^(LOCK(\.\d{1,15}(\..+\.tmp)?)?|alluvium\.lock)$/;
+const LOCK = /^(LOCK(\.\d{1,15}(\..+\.tmp)?)?|alluvium\.(lock|sock(\.new)?))$/;
 /** Of `archive/`: a directory per database that ever lived here, and its segments, their indexes and its state. */
 const ARCHIVE = /^[0-9a-f]{32}$/;
 const ARCHIVED = /^(STATE|(\d{6}|[1-9]\d{6,14})\.(log|index))(\.tmp)?$/;

@@ -8,7 +8,8 @@
  * nothing. At most one page of the scan is held.
  */
 import { AbstractIterator, type AbstractIteratorOptions, type AbstractSnapshot } from 'abstract-level';
-import type { Bytes, Entry, KeyRange, ScanOptions, Snapshot, Store } from 'alluvium';
+import type { Bytes, Entry, KeyRange, ScanOptions } from 'alluvium';
+import type { SnapshotFace, StoreFace } from '../attach/index.ts';
 import { type Format, type Formatted, formatted, pinned } from './format.ts';
 import { LevelError, levelErrorOf, throwLevelError, translated } from './level-error.ts';
 import { LevelSnapshot } from './level-snapshot.ts';
@@ -35,7 +36,7 @@ const NO_PAGE: Page = [];
 export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, K, V> {
   readonly #options: PrivateIteratorOptions;
   readonly #range: KeyRange;
-  readonly #snapshot: Snapshot;
+  readonly #snapshot: SnapshotFace;
   readonly #isSnapshotOwn: boolean;
   readonly #highWaterMarkBytes: number;
   #target: Bytes | undefined;
@@ -45,7 +46,7 @@ export class LevelIterator<TDatabase, K, V> extends AbstractIterator<TDatabase, 
   #isAtEnd = false;
 
   /** @internal */
-  constructor(db: TDatabase, store: Store, options: PrivateIteratorOptions) {
+  constructor(db: TDatabase, store: StoreFace, options: PrivateIteratorOptions) {
     const { snapshot, highWaterMarkBytes } = options;
     const isOwn = snapshot == null;
     const view = isOwn ? translated(() => store.snapshot()) : LevelSnapshot.snapshotOf(snapshot, store);

@@ -1,6 +1,6 @@
 /** An explicit snapshot of abstract-level: a snapshot of the store that knows whose it is. */
 import { AbstractSnapshot } from 'abstract-level';
-import type { Snapshot, Store } from 'alluvium';
+import type { SnapshotFace, StoreFace } from '../attach/index.ts';
 import { LevelError, translated } from './level-error.ts';
 
 /** What abstract-level gives; its types leave it out. */
@@ -11,11 +11,11 @@ export interface SnapshotOwner {
 const Base: new (options: SnapshotOwner) => AbstractSnapshot = AbstractSnapshot;
 
 export class LevelSnapshot extends Base {
-  readonly #store: Store;
-  readonly #snapshot: Snapshot;
+  readonly #store: StoreFace;
+  readonly #snapshot: SnapshotFace;
 
   /** @internal */
-  constructor(store: Store, options: SnapshotOwner) {
+  constructor(store: StoreFace, options: SnapshotOwner) {
     const snapshot = translated(() => store.snapshot());
     super(options);
     this.#store = store;
@@ -23,7 +23,7 @@ export class LevelSnapshot extends Base {
   }
 
   /** The store's snapshot that `given` stands for. @internal */
-  static snapshotOf(given: AbstractSnapshot, store: Store): Snapshot {
+  static snapshotOf(given: AbstractSnapshot, store: StoreFace): SnapshotFace {
     if (given instanceof LevelSnapshot && given.#store === store) return given.#snapshot;
     throw new LevelError(
       'LEVEL_INVALID_SNAPSHOT',

@@ -11,15 +11,9 @@ import {
   type AbstractSnapshot,
   type AbstractValueIterator,
 } from 'abstract-level';
-import {
-  type Bytes,
-  type Consumer,
-  open,
-  type Operation,
-  type Snapshot,
-  type Store,
-  type WriteOperation,
-} from 'alluvium';
+import type { Bytes, Consumer, Store, WriteOperation } from 'alluvium';
+import { type AttachedStore, NotAttachableError, openOrAttach } from '../attach/index.ts';
+import type { OperationFace, ReaderFace } from '../attach/index.ts';
 import { changeFeed, type ChangeFeed } from './change-feed.ts';
 import { storeChangesOptions, typedEvent } from './changes.ts';
 import type {
@@ -124,7 +118,7 @@ export interface Level<K = string, V = string> {
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging -- as above
 export class Level<K = string, V = string> extends AbstractLevel<string | Buffer | Uint8Array, K, V> {
   readonly #location: string;
-  #store: Store | undefined;
+  #store: AttachedStore | undefined;
 
   /**
    * Opens the database in the directory `location`, in the next tick, and makes it if it is missing. Calls that come before
@@ -143,9 +137,13 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     return this.#location;
   }
 
-  /** The store below, with its events, statistics and keyspaces. @throws LEVEL_DATABASE_NOT_OPEN */
+  /**
+   * The store below, with its events, statistics and keyspaces.
+   *
+   * @throws LEVEL_DATABASE_NOT_OPEN, LEVEL_NOT_SUPPORTED while another process has it
+   */
   get store(): Store {
-    return this.#opened('store');
+    return this.#owned('store');
   }
 
   /** Bytes on disk of the keys from `start` up to `end`: roughly, and without what is still in memory. */
@@ -170,7 +168,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
    */
   getProperty(name: string): string {
     if (typeof name !== 'string') throw new TypeError("The first argument 'property' must be a string");
-    return property(this.#opened('getProperty()').stats(), name);
+    return property(this.#owned('getProperty()').stats(), name);
   }
 
   /**
@@ -209,7 +207,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     name: string,
     options: LevelConsumerOptions<Key, Value, K, V> | LevelBatchConsumerOptions<Key, Value, K, V>,
   ): Consumer {
-    return consumerOf(this, this.#opened('consumer()'), name, options);
+    return consumerOf(this, this.#owned('consumer()'), name, options);
   }
 
   /**
@@ -232,7 +230,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
   /** @internal */
   async _open(options: OpenOptions): Promise<void> {
     try {
-      this.#store = await open(this.#location, storeOptions(options));
+      this.#store = await openOrAttach(this.#location, { ...storeOptions(options), attach: options.attach });
     } catch (error) {
       throwLevelError(error);
     }
@@ -339,12 +337,18 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
     return clear(store, options, (lines) => this.#write(lines, options));
   }
 
-  #opened(what: string): Store {
+  #opened(what: string): AttachedStore {
     if (this.#store === undefined || this.status === 'closed') throw notOpen(what);
     return this.#store;
   }
 
-  #reader(snapshot: AbstractSnapshot | undefined): Store | Snapshot {
+  /** The store itself, for what cannot be done from another process. */
+  #owned(what: string): Store {
+    const { store } = this.#opened(what);
+    return store ?? throwLevelError(new NotAttachableError(what));
+  }
+
+  #reader(snapshot: AbstractSnapshot | undefined): ReaderFace {
     const store = this.#opened('get()');
     return snapshot == null ? store : LevelSnapshot.snapshotOf(snapshot, store);
   }
@@ -358,7 +362,7 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
   async #withRange<T>(
     what: string,
     given: readonly unknown[],
-    work: (store: Store, start: Bytes, end: Bytes) => Operation<T>,
+    work: (store: AttachedStore, start: Bytes, end: Bytes) => OperationFace<T>,
   ): Promise<T> {
     if (given.length < 2) throw new TypeError("The arguments 'start' and 'end' are required");
     if (this.status === 'opening') return this.deferAsync(() => this.#withRange(what, given, work));

@@ -37,7 +37,13 @@ export interface OpenOptions extends AbstractOpenOptions {
   readonly blockRestartInterval?: number | undefined;
   /** Bytes at which a compaction cuts a table. 1 MiB to 1 GiB; default 4 MiB. */
   readonly maxFileSize?: number | undefined;
-  /** Accepted, and without effect: one `Level` has the directory open. */
+  /**
+   * False: a directory that is open elsewhere is refused with LEVEL_LOCKED, and this one is not shared. Default true: who
+   * comes later, in this process or another one, attaches to the first, and takes over when it goes away. What needs the
+   * store itself (`getSync`, `consumer`, `getProperty`, `store`) is refused with LEVEL_NOT_SUPPORTED while it is attached.
+   */
+  readonly attach?: boolean | undefined;
+  /** Accepted, and without effect: `attach` shares the directory with other threads, too. */
   readonly multithreading?: boolean | undefined;
   /** Opens without the lock, beside whoever writes, and changes no file; writes fail with LEVEL_READONLY. Default false. */
   readonly readOnly?: boolean | undefined;

@@ -148,11 +148,11 @@ describe('a Level', () => {
 });
 
 describe('errors', () => {
-  it('LEVEL_LOCKED: the directory is open already', async () => {
+  it('LEVEL_LOCKED: the directory is open already, and attaching is switched off', async () => {
     const directory = makeDirectory();
     const db = new Level(directory);
     await db.open();
-    const failure = await failureOf(new Level(directory).open());
+    const failure = await failureOf(new Level(directory, { attach: false }).open());
     expect(failure).toMatchObject({ code: 'LEVEL_DATABASE_NOT_OPEN', cause: { code: 'LEVEL_LOCKED' } });
     expect((failure as { cause: LevelError }).cause.cause).toBeInstanceOf(LockedError);
     await db.close();

@@ -37,7 +37,7 @@ new Level('./data', { valueEncoding: 5 });
 // What classic-level's options are called, ours are called; only the engine's come on top.
 type RealOpenOptions = NonNullable<Parameters<RealClassicLevel['open']>[0]>;
 expectTypeOf<Exclude<keyof RealOpenOptions, keyof OpenOptions>>().toEqualTypeOf<never>();
-expectTypeOf<Exclude<keyof OpenOptions, keyof RealOpenOptions>>().toEqualTypeOf<'readOnly' | 'engine'>();
+expectTypeOf<Exclude<keyof OpenOptions, keyof RealOpenOptions>>().toEqualTypeOf<'readOnly' | 'attach' | 'engine'>();
 expectTypeOf<Exclude<keyof RealClassicLevel, keyof Level>>().toEqualTypeOf<never>();
 expectTypeOf<Exclude<keyof Level, keyof RealClassicLevel>>().toEqualTypeOf<'store' | 'changes' | 'consumer'>();
 expectTypeOf<DatabaseOptions<string, User>>().not.toHaveProperty('passive');

@@ -1,6 +1,7 @@
 import type { Command } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
-import { holdDatabase } from '../open-store.ts';
+import { codeOf } from '../failure.ts';
+import { holdDatabase, openOrAttachTo } from '../open-store.ts';
 import { DATABASE } from '../shared-options.ts';
 
 export const attach: Command = {
@@ -9,17 +10,29 @@ export const attach: Command = {
   positionals: [DATABASE],
   options: {},
   details: [
-    'Exit code 4, and the process on stderr, if one has it open; 0 if none has. Working on a store that another process has',
-    'open is not there yet: until it is, close it there first.',
+    'Where a process has it open and lets others attach, all commands work through that process. Exit code 4, and the',
+    'process on stderr, if one has it open and lets nobody in.',
   ],
   examples: ['attach ./data'],
   standsAlone: true,
   async run({ positionals, flags, out }) {
     const location = positionals[0] ?? '';
-    const release = await holdDatabase(location);
-    await release();
-    if (flags.has('json')) await out.json({ location, isOpen: false });
-    else await out.line('no process has it open');
+    const release = await holdDatabase(location).catch((error: unknown) => {
+      if (codeOf(error) === 'LOCKED') return undefined;
+      throw error;
+    });
+    await release?.();
+    const store = release === undefined ? await openOrAttachTo(location, { createIfMissing: false }) : undefined;
+    const holder = store?.holder;
+    await store?.close();
+    if (flags.has('json')) await out.json({ location, isOpen: holder !== undefined, ...holder });
+    else if (holder === undefined) await out.line('no process has it open');
+    else {
+      const { pid, since, package: version } = holder;
+      await out.line(
+        `process ${pid} has it open since ${since.toISOString()}, with alluvium ${version}, and lets others in`,
+      );
+    }
     return EXIT.done;
   },
 };

@@ -29,11 +29,12 @@ export const compact: Command = {
       throw new UsageError('--start lies behind --end.');
     }
     return withStore(context, 'write', async (store) => {
-      const before = tableBytesOf(store.stats());
+      const before = tableBytesOf(await store.stats());
       const progress = talk.progress({ label: 'compacting', unit: 'bytes' });
+      const report = async (): Promise<void> => progress.at((await store.stats()).compactionBytesRead);
       const heard = store.events.subscribe({
         next: (event) => {
-          if (event.type === 'compactionEnd') progress.at(store.stats().compactionBytesRead);
+          if (event.type === 'compactionEnd') void report();
         },
         error: () => undefined, // it never errs; what goes wrong is told by the compaction itself
       });
@@ -43,7 +44,7 @@ export const compact: Command = {
         heard.unsubscribe();
         progress.end();
       }
-      const after = tableBytesOf(store.stats());
+      const after = tableBytesOf(await store.stats());
       if (flags.has('json')) await out.json({ tableBytesBefore: before, tableBytesAfter: after });
       else await out.line(`tables: ${bytesText(before)} before, ${bytesText(after)} after`);
       return EXIT.done;

@@ -13,7 +13,7 @@ export const flush: Command = {
     withStore(context, 'write', async (store) => {
       const { flags, out, signal } = context;
       await store.flush({ signal });
-      const { sequence, levels } = store.stats();
+      const { sequence, levels } = await store.stats();
       const tables = levels.reduce((sum, level) => sum + level.tables, 0);
       if (flags.has('json')) await out.json({ sequence, tables });
       else await out.line(`everything up to sequence ${sequence} is in tables`);

@@ -24,7 +24,7 @@ export const info: Command = {
     withStore(context, 'read', async (store) => {
       const { flags, out, signal } = context;
       const { location } = store;
-      const { sequence, levels } = store.stats();
+      const { sequence, levels } = await store.stats();
       const tables = levels.reduce((sum, level) => sum + level.tables, 0);
       const tableBytes = levels.reduce((sum, level) => sum + level.bytes, 0);
       const all = await measure(location);

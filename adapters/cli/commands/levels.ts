@@ -19,7 +19,7 @@ export const levels: Command = {
   run: (context) =>
     withStore(context, 'read', async (store) => {
       const { flags, out } = context;
-      const { levels: found, memtableBytes, compactionDebtBytes } = store.stats();
+      const { levels: found, memtableBytes, compactionDebtBytes } = await store.stats();
       if (flags.has('json')) {
         for (const level of found) await out.json(level);
         return EXIT.done;

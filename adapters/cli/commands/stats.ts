@@ -24,7 +24,7 @@ export const stats: Command = {
     return withStore(context, isWatching ? 'write' : 'read', async (store) => {
       for (let times = 1; times <= limit && !out.isClosed; times += 1) {
         if (times > 1) await waitUntil(intervalMs, signal);
-        const figures = store.stats();
+        const figures = await store.stats();
         if (flags.has('json')) await out.json(figures);
         else {
           if (isWatching && times === 1) out.control('\u001b[2J');

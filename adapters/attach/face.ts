@@ -1,0 +1,71 @@
+/**
+ * What a store looks like from here, whether it is open in this process or in another one: `Store` has this face, and so
+ * has `AttachedStore`. Types only.
+ */
+import type {
+  Bytes,
+  Change,
+  ChangeEvent,
+  ChangesOptions,
+  Commit,
+  CompactRange,
+  Entry,
+  ScanOptions,
+  VersionedValue,
+  WatchedValue,
+  WatchOptions,
+  WriteOperation,
+  WriteOptions,
+} from 'alluvium';
+import type { Observable } from 'rxjs';
+
+/** One answer, later: cold, and awaitable. */
+export interface OperationFace<T> extends Observable<T>, PromiseLike<T> {
+  then<Fulfilled = T, Rejected = never>(
+    onFulfilled?: ((value: T) => Fulfilled | PromiseLike<Fulfilled>) | null,
+    onRejected?: ((reason: unknown) => Rejected | PromiseLike<Rejected>) | null,
+  ): Promise<Fulfilled | Rejected>;
+}
+
+/** Many values: to subscribe to, or to iterate; iterating pulls. */
+export type StreamFace<T> = Observable<T> & AsyncIterable<T> & { pages(): AsyncIterable<readonly T[]> };
+
+/** Options of a scan that gives keys or values alone. */
+export type ScanPart = ScanOptions & ({ readonly values: false } | { readonly keys: false });
+
+/** What reads, of a store and of a snapshot. */
+export interface ReaderFace {
+  get(key: Bytes): OperationFace<Uint8Array | undefined>;
+  getSync(key: Bytes): Uint8Array | undefined;
+  entry(key: Bytes): OperationFace<VersionedValue | undefined>;
+  getMany(keys: readonly Bytes[]): OperationFace<(Uint8Array | undefined)[]>;
+  has(key: Bytes): OperationFace<boolean>;
+  scan(start?: Bytes, end?: Bytes): StreamFace<Entry>;
+  scan(options: ScanPart): StreamFace<Uint8Array>;
+  scan(options: ScanOptions): StreamFace<Entry>;
+}
+
+export interface SnapshotFace extends ReaderFace {
+  close(): void;
+}
+
+/** A change stream that drops nothing, and begins with no state, has nothing but changes in it. */
+export type PlainChangesOptions = ChangesOptions & {
+  readonly from?: Exclude<ChangesOptions['from'], 'snapshot'>;
+  readonly overflow?: 'replay' | 'fail' | undefined;
+};
+
+export interface StoreFace extends ReaderFace {
+  readonly location: string;
+  set(key: Bytes, value: Bytes, options?: WriteOptions): OperationFace<Commit>;
+  delete(key: Bytes, options?: WriteOptions): OperationFace<Commit>;
+  write(operations: readonly WriteOperation[], options?: WriteOptions): OperationFace<Commit>;
+  snapshot(): SnapshotFace;
+  changes(options?: PlainChangesOptions): StreamFace<Change>;
+  changes(options: ChangesOptions): StreamFace<ChangeEvent>;
+  watch(keyOrRange: Bytes | WatchOptions, options?: WatchOptions): StreamFace<WatchedValue>;
+  flush(options?: { readonly signal?: AbortSignal | undefined }): OperationFace<void>;
+  compact(range?: CompactRange): OperationFace<void>;
+  approximateSize(start: Bytes, end: Bytes): OperationFace<number>;
+  close(): OperationFace<void>;
+}

@@ -1,0 +1,186 @@
+/** Scans and change streams of a store that another process has: each page is asked for when it is wanted. */
+import {
+  AbortedError,
+  type ChangeEvent,
+  type ChangesFrom,
+  type ChangesOptions,
+  ClosedError,
+  type Cursor,
+  type ScanOptions,
+} from 'alluvium';
+import { OwnerLostError } from './attach-error.ts';
+import { type Anchor, anchor, type AskOptions, type Link } from './link.ts';
+import type { Pages } from './operation.ts';
+import type { Request } from './protocol.ts';
+
+export const asked = <T>(link: Link, request: Request, options?: AskOptions): Promise<T> =>
+  new Promise<T>((resolve, reject) => {
+    link.ask(request, { succeed: (value) => resolve(value as T), fail: reject }, options);
+  });
+
+/** A scan. It ends with its owner: what it has seen of the store, nobody else has seen. */
+export class RemoteScan<T> implements Pages<T> {
+  readonly #link: Link;
+  readonly #stream: number;
+  readonly #anchor: Anchor;
+  readonly #opened: Promise<unknown>;
+  #isClosed = false;
+
+  /** @param snapshot - number and anchor of the snapshot that it reads, if it reads one */
+  constructor(link: Link, options: ScanOptions, snapshot?: { readonly id: number; readonly anchor: Anchor }) {
+    this.#link = link;
+    this.#stream = link.nextId();
+    this.#anchor = snapshot?.anchor ?? anchor('scan');
+    const sent: ScanOptions = { ...options, signal: undefined }; // a signal stays here
+    const request = { op: 'scanOpen', stream: this.#stream, snapshot: snapshot?.id, options: sent } as const;
+    this.#opened = asked(link, request, { holdAt: this.#anchor });
+    this.#opened.catch(() => undefined); // whoever pulls hears of it
+  }
+
+  async next(): Promise<readonly T[]> {
+    if (this.#isClosed) return [];
+    const [, page] = await Promise.all([
+      this.#opened,
+      asked<readonly T[]>(this.#link, { op: 'pull', stream: this.#stream }, { holdAt: this.#anchor }),
+    ]);
+    if (page.length === 0) this.#isClosed = true; // the owner has closed it, too
+    return page;
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    endStream(this.#link, this.#stream, this.#anchor);
+  }
+}
+
+function endStream(link: Link, stream: number, holdAt: Anchor): void {
+  if (holdAt.generation !== undefined && holdAt.generation !== link.generation) return; // it went with its owner
+  link.ask({ op: 'streamClose', stream }, { succeed: () => undefined, fail: () => undefined }, { holdAt });
+}
+
+interface OpenChanges {
+  readonly stream: number;
+  readonly anchor: Anchor;
+  readonly place: Promise<Cursor>;
+}
+
+/**
+ * A change stream, which outlives its owner: it goes on behind the last change that it gave.
+ *
+ * One that began 'now' and gave nothing yet goes on from where the owner said that now is; and if the owner has died before
+ * it said so, from the newest place that this process knew of at the call. So it may give changes that were committed just
+ * before the call, and never leaves out one from after it.
+ */
+export class RemoteChanges implements Pages<ChangeEvent> {
+  readonly #link: Link;
+  readonly #options: ChangesOptions;
+  #from: ChangesFrom;
+  #open: OpenChanges | undefined;
+  #isInSnapshot: boolean;
+  #hasGiven = false;
+  #isClosed = false;
+
+  constructor(link: Link, options: ChangesOptions) {
+    this.#link = link;
+    this.#options = { ...options, signal: undefined }; // a signal stays here
+    this.#from = options.from ?? 'now';
+    this.#isInSnapshot = this.#from === 'snapshot';
+    const known = link.cursor;
+    this.#open = this.#begin(); // what comes after 'now' is what comes after this line
+    if (this.#from !== 'now') return;
+    if (known !== undefined) this.#from = known;
+    this.#learnPlace(this.#open);
+  }
+
+  async next(): Promise<readonly ChangeEvent[]> {
+    while (!this.#isClosed) {
+      this.#open ??= this.#begin();
+      try {
+        return this.#taken(await this.#pull(this.#open));
+      } catch (error) {
+        this.#open = undefined;
+        if (error instanceof ClosedError && this.#link.isClosing && !this.#isInSnapshot) return [];
+        if (!(error instanceof OwnerLostError)) throw error;
+        if (this.#isInSnapshot && this.#hasGiven)
+          throw new OwnerLostError('snapshot that the change stream begins with');
+      }
+    }
+    return [];
+  }
+
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#open !== undefined) endStream(this.#link, this.#open.stream, this.#open.anchor);
+  }
+
+  #begin(): OpenChanges {
+    const opened = { stream: this.#link.nextId(), anchor: anchor('change stream') };
+    const request = {
+      op: 'changesOpen',
+      stream: opened.stream,
+      options: { ...this.#options, from: this.#from },
+    } as const;
+    const place = asked<Cursor>(this.#link, request, { holdAt: opened.anchor });
+    place.catch(() => undefined); // whoever pulls hears of it
+    return { ...opened, place };
+  }
+
+  #learnPlace({ place }: OpenChanges): void {
+    place.then(
+      (cursor) => {
+        if (!this.#hasGiven) this.#from = cursor;
+      },
+      () => undefined,
+    );
+  }
+
+  async #pull({ stream, anchor: holdAt, place }: OpenChanges): Promise<readonly ChangeEvent[]> {
+    const pull = { op: 'pull', stream } as const;
+    const [, page] = await Promise.all([
+      place,
+      asked<readonly ChangeEvent[]>(this.#link, pull, { holdAt, isIdle: true }),
+    ]);
+    return page;
+  }
+
+  #taken(page: readonly ChangeEvent[]): readonly ChangeEvent[] {
+    if (page.length === 0) {
+      // The owner's stream ends when its store closes; ours goes on with the next owner.
+      if (!this.#link.isClosing) throw new OwnerLostError('change stream');
+      return page;
+    }
+    this.#hasGiven = true;
+    for (const event of page) {
+      if (event.type === 'snapshotEnd') this.#isInSnapshot = false;
+      if (event.type !== 'entry') this.#from = event.cursor;
+    }
+    return page;
+  }
+}
+
+/** Ends pages with an AbortedError when the signal aborts, also a page that is waited for. */
+export function abortable<T>(pages: Pages<T>, signal: AbortSignal | undefined, what: string): Pages<T> {
+  if (signal === undefined) return pages;
+  const failure = (): AbortedError => new AbortedError(what, { cause: signal.reason });
+  let abort = (): void => pages.close();
+  const listener = (): void => abort();
+  if (signal.aborted) pages.close();
+  else signal.addEventListener('abort', listener, { once: true });
+  const close = (): void => {
+    signal.removeEventListener('abort', listener);
+    pages.close();
+  };
+  const next = async (): Promise<readonly T[]> => {
+    if (signal.aborted) throw failure();
+    const aborted = new Promise<never>((_resolve, reject) => {
+      abort = () => {
+        pages.close();
+        reject(failure());
+      };
+    });
+    return Promise.race([pages.next(), aborted]);
+  };
+  return { next, close };
+}

@@ -1,0 +1,101 @@
+/**
+ * The owner's side: listens beside the database, and serves whoever attaches.
+ *
+ *     listen as <name>.new ──> mode 0600 ──> rename to <name>      only while the directory's lock is held
+ *
+ * The rename puts aside what a dead owner has left, and nobody else ever does: who does not hold the lock only connects.
+ */
+import { chmodSync } from 'node:fs';
+import { rename, unlink } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Cursor, Store } from 'alluvium';
+import { packageVersion } from './package-version.ts';
+import { cursorAt, type OwnerHello, PROTOCOL, PROTOCOL_VERSION } from './protocol.ts';
+import { ServerConnection } from './server-connection.ts';
+import { NEW_SUFFIX, socketPathOf } from './socket-path.ts';
+
+/** Processes that may be attached at once; more are turned away. */
+const CONNECTIONS_MAX = 1024;
+
+export class AttachServer {
+  readonly #store: Store;
+  readonly #cursor: Cursor;
+  readonly #path: string;
+  readonly #since = new Date();
+  readonly #server: Server;
+  readonly #connections = new Set<ServerConnection>();
+
+  private constructor(store: Store, cursor: Cursor, path: string) {
+    this.#store = store;
+    this.#cursor = cursor;
+    this.#path = path;
+    this.#server = createServer((socket) => this.#serve(socket));
+    this.#server.maxConnections = CONNECTIONS_MAX;
+  }
+
+  /** @param store - opened for writing by this process, so that it holds the directory's lock */
+  static async listen(store: Store, cursor: Cursor): Promise<AttachServer> {
+    const server = new AttachServer(store, cursor, await socketPathOf(store.location));
+    await server.#listen();
+    return server;
+  }
+
+  /** Processes that are attached. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /** Says goodbye, and answers nobody any more. The store may be closed then, and not before. */
+  async close(): Promise<void> {
+    // The name goes first, while the lock is held: later it may be another owner's.
+    if (process.platform !== 'win32') await unlink(this.#path).catch(() => undefined);
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+    for (const connection of [...this.#connections]) connection.goodbye();
+    await closed;
+  }
+
+  async #listen(): Promise<void> {
+    const isPipe = process.platform === 'win32';
+    const path = isPipe ? this.#path : this.#path + NEW_SUFFIX;
+    if (!isPipe) await unlink(path).catch(() => undefined);
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject);
+      // Exclusive: the workers of a `node:cluster` would share it otherwise, and only one of them has the store.
+      this.#server.listen({ path, exclusive: true }, resolve);
+      // The name is made by the call above; its mode is right before anybody can be told of it.
+      if (!isPipe) chmodIfThere(path);
+    });
+    this.#server.on('error', () => undefined); // a failed accept ends nothing
+    this.#server.unref(); // to be asked is no reason to live on
+    if (!isPipe) await rename(path, this.#path);
+  }
+
+  #serve(socket: Socket): void {
+    socket.unref();
+    const connection = new ServerConnection(socket, this.#store, this.#cursor, () => this.#hello());
+    this.#connections.add(connection);
+    socket.once('close', () => this.#connections.delete(connection));
+  }
+
+  #hello(): OwnerHello {
+    return {
+      protocol: PROTOCOL,
+      version: PROTOCOL_VERSION,
+      package: packageVersion(),
+      location: this.#store.location,
+      cursor: cursorAt(this.#cursor, this.#store.stats().sequence),
+      pid: process.pid,
+      since: this.#since,
+    };
+  }
+}
+
+function chmodIfThere(path: string): void {
+  try {
+    chmodSync(path, 0o600);
+  } catch {
+    // It could not be made: the error event tells why.
+  }
+}

@@ -14,6 +14,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { open, type Store } from '../../src/index.ts';
 import { EventProcesses, type Told } from '../support/event-process.ts';
+import { recordFigures } from '../support/figures.ts';
 import { PROPERTY_MS, randomOf, runs, seedOfThisRun } from '../support/runs.ts';
 import { temporaryDirectories } from '../support/temporary.ts';
 
@@ -119,6 +120,13 @@ async function killed(
     checkDeliveries(told, events);
     const gone = await checkHistory(store, events);
     await check(store, told, events);
+    const { opening, working } = counts;
+    recordFigures('T4', {
+      kills: opening + working,
+      events: events.size,
+      batches: told.acknowledged.size,
+      violations: 0,
+    });
     if (process.env['ALLUVIUM_REPORT'] !== undefined) {
       console.log(script, given, { seed, ...counts, gone, events: events.size, batches: told.acknowledged.size });
       console.log(Object.fromEntries(told.deliveries), { begun: told.begun.size, overtaken: told.overtaken });

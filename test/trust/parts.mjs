@@ -1,0 +1,14 @@
+// The parts of `npm run test:trust`, in the order in which they run. Each is a command that ends with 0 if nothing was found;
+// what it tried it says by `recordFigures` (test/support/figures.ts), or as such a line of JSON in ALLUVIUM_FIGURES_FILE.
+
+/** Test files by vitest, with the number of runs of `npm test` times `factor`. */
+const vitest = (factor, ...words) => ({
+  program: 'npx',
+  words: ['vitest', 'run', '--typecheck.enabled=false', '--testTimeout=0', ...words],
+  env: { ALLUVIUM_RUNS_FACTOR: String(factor) },
+});
+
+/** @type {readonly { id: string, title: string, program: string, words: readonly string[], env?: Record<string, string> }[]} */
+export const parts = [
+  { id: 'T4', title: 'killed from outside, at random moments', ...vitest(25, 'test/crash/consumer-kill.test.ts') },
+];

@@ -14,6 +14,8 @@ import { temporaryDirectories } from '../support/temporary.ts';
 
 const MARKER = 'THE-MARKER-OF-ALL-VALUES';
 const SECRETS = ['first-secret-first-secret-first-', 'second-secret-second-secret-seco'] as const;
+/** The machine may be busy. */
+const LONGEST_WAIT_MS = 90_000;
 const newDirectory = temporaryDirectories();
 
 interface Note {
@@ -58,7 +60,7 @@ async function work(store: Store, notes: Keyspace<string, Note>, results: Keyspa
   await vi.waitFor(async () => {
     expect(await results.has('once')).toBe(true);
     expect(await lastValueFrom(consumer.deadLetters().pipe(toArray()))).toHaveLength(6);
-  }, 30_000);
+  }, LONGEST_WAIT_MS);
   running.unsubscribe();
   await store.compact();
   for (let version = 301; version < 340; version += 1) await notes.set(`note ${version % 40}`, noteOf(version));
@@ -78,7 +80,7 @@ async function fill(directory: string, keys: KeyRing | undefined): Promise<Store
   return store;
 }
 
-describe('the files of an encrypted keyspace', () => {
+describe('the files of an encrypted keyspace', { timeout: 2 * LONGEST_WAIT_MS }, () => {
   it('hold no plaintext and no key, where those of any other hold it everywhere', async () => {
     const plain = newDirectory();
     const unencrypted = await fill(plain, undefined);

@@ -81,6 +81,8 @@ describe('an encrypted value', { timeout: PROPERTY_MS }, () => {
   it('comes back as it was, whatever the codec; at its own place only, and only whole', () => {
     const keys = new KeyRing();
     let count = 0;
+    let moves = 0;
+    let damagedOnes = 0;
     const property = fc.property(
       fc.constantFrom(...KINDS).chain(({ codec, values }) => fc.tuple(fc.constant(codec), values)),
       fc.tuple(names, keyBytes),
@@ -95,16 +97,19 @@ describe('an encrypted value', { timeout: PROPERTY_MS }, () => {
 
         const isSame = String(name) === String(otherName) && Buffer.compare(key, otherKey) === 0;
         const moved = read(formOf(otherName, codec, keys), sealed, otherKey);
+        moves += isSame ? 0 : 1;
         if (isSame) expect(moved).toEqual({ value });
         else expect(moved).toMatchObject({ code: 'VALUE_UNREADABLE', reason: 'notAuthentic' });
 
         const bytes = damaged(sealed, damage);
-        if (Buffer.compare(bytes, sealed) !== 0) expect(read(form, bytes, key)).toBeInstanceOf(ValueUnreadableError);
+        const isDamaged = Buffer.compare(bytes, sealed) !== 0; // zeros may have been zeros
+        damagedOnes += isDamaged ? 1 : 0;
+        if (isDamaged) expect(read(form, bytes, key)).toBeInstanceOf(ValueUnreadableError);
         expect(read(formOf(name, codec, new KeyRing()), sealed, key)).toMatchObject({ reason: 'keyUnknown' });
       },
     );
     fc.assert(property, runsOf(500));
-    recordFigures('ENC', { valuesReadBack: count, valuesMoved: count, valuesDamaged: count });
+    recordFigures('ENC', { valuesReadBack: count, valuesMoved: moves, valuesDamaged: damagedOnes });
   });
 
   it('never is anything but refused, where it is any bytes', () => {

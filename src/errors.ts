@@ -341,6 +341,12 @@ export interface SchemaIssue {
   readonly path: readonly (string | number)[];
 }
 
+/** What an error about a value says of it. */
+export interface SchemaErrorSettings {
+  /** Whether the message says nothing of the value, for messages get into logs, and into dead letters. Default false. */
+  readonly isSecret?: boolean;
+}
+
 /** A key or value is not what its keyspace's codec or schema takes; or what is stored is not. */
 export class SchemaError extends EngineError {
   readonly code = 'SCHEMA';
@@ -355,9 +361,11 @@ export class SchemaError extends EngineError {
     key: Uint8Array | undefined,
     issues: readonly SchemaIssue[],
     options?: ErrorOptions,
+    { isSecret = false }: SchemaErrorSettings = {},
   ) {
     const place = key === undefined ? '' : ` of key ${printable(key)}`;
-    const first = issues[0]?.message ?? 'no reason was given';
+    const reason = issues[0]?.message ?? 'no reason was given';
+    const first = isSecret ? 'its values are encrypted, so this text does not say why' : reason;
     super(
       `keyspace ${JSON.stringify(keyspace)}: ${what}${place} does not fit: ${first}. ` +
         (key === undefined ? 'Nothing was written.' : 'It is left as it is; read it as bytes, and mend or delete it.'),
@@ -367,6 +375,78 @@ export class SchemaError extends EngineError {
     this.keyspace = keyspace;
     this.key = key;
     this.issues = issues;
+  }
+}
+
+/**
+ * Why a stored value of an encrypted keyspace cannot be read: its key is not there (perhaps for ever); it was not written so
+ * at this place, or another key has its id; it is no encrypted value at all; or the key provider threw.
+ */
+export type UnreadableReason = 'keyUnknown' | 'notAuthentic' | 'malformed' | 'providerFailed';
+
+const UNREADABLE: Readonly<Record<UnreadableReason, string>> = {
+  keyUnknown:
+    'the key provider does not have its key. Load that key, and read again; if the key was destroyed, so is the value: ' +
+    'delete the entry, or read past it',
+  notAuthentic:
+    'it is not what was written there with its key: it was changed, comes from elsewhere, or the provider has another ' +
+    'key under that id. Restore it from a backup, or delete the entry',
+  malformed: 'it is no encrypted value of a version that is known. Was it written without encryption?',
+  providerFailed: 'the key provider failed; its error is the cause',
+};
+
+/** A stored value of an encrypted keyspace cannot be read. Everything else still can; it is left as it is. */
+export class ValueUnreadableError extends EngineError {
+  readonly code = 'VALUE_UNREADABLE';
+  readonly keyspace: string;
+  /** The stored key of the entry. */
+  readonly key: Uint8Array;
+  /** Id of the encryption key that the value names; `undefined` where it is malformed. */
+  readonly keyId: string | undefined;
+  readonly reason: UnreadableReason;
+
+  constructor(
+    keyspace: string,
+    key: Uint8Array,
+    keyId: string | undefined,
+    reason: UnreadableReason,
+    options?: ErrorOptions,
+  ) {
+    const id = keyId === undefined ? '' : ` (encryption key ${keyId})`;
+    super(
+      `keyspace ${JSON.stringify(keyspace)}: the value of key ${printable(key)}${id} cannot be decrypted: ` +
+        `${UNREADABLE[reason]}.`,
+      options,
+    );
+    this.name = 'ValueUnreadableError';
+    this.keyspace = keyspace;
+    this.key = key;
+    this.keyId = keyId;
+    this.reason = reason;
+  }
+}
+
+/** Why nothing can be encrypted: the current key has encrypted as many values as it may; or the key provider threw. */
+export type EncryptionFault = 'spent' | 'providerFailed';
+
+/** A value cannot be encrypted, so nothing was written. */
+export class EncryptionKeyError extends EngineError {
+  readonly code = 'ENCRYPTION_KEY';
+  readonly keyspace: string;
+  /** Id of the current key; `undefined` where the provider gave none. */
+  readonly keyId: string | undefined;
+  readonly reason: EncryptionFault;
+
+  constructor(keyspace: string, keyId: string | undefined, reason: EncryptionFault, options?: ErrorOptions) {
+    const why =
+      reason === 'spent'
+        ? `encryption key ${keyId ?? ''} has encrypted as many values as one key may. Make another one current`
+        : 'the key provider failed; its error is the cause';
+    super(`keyspace ${JSON.stringify(keyspace)}: the value cannot be encrypted: ${why}. Nothing was written.`, options);
+    this.name = 'EncryptionKeyError';
+    this.keyspace = keyspace;
+    this.keyId = keyId;
+    this.reason = reason;
   }
 }
 

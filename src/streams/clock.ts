@@ -1,6 +1,6 @@
 /**
  * Time and chance, in one place, so that a test can put its own in their stead: nothing else in `src` reads a clock, sets a
- * timer or draws a random number.
+ * timer or draws a random number. (But for the nonces of encrypted values, which nobody must be able to choose.)
  *
  * Turns of the event loop: long work on the main thread is done in slices, and between two slices everything else has its
  * turn. `setImmediate`, because microtasks (and RxJS's asapScheduler) let no timer and no socket through.

@@ -19,6 +19,7 @@ import { bloomHash } from '../storage/codec/bloom.ts';
 import { crc32c } from '../storage/codec/crc32c.ts';
 import { readFixed64, writeFixed32, writeFixed64 } from '../storage/codec/fixed.ts';
 import { Malformed } from '../storage/codec/malformed.ts';
+import { SealedValue } from '../storage/codec/sealed-value.ts';
 import { type BatchOperation, byteLength, encodedOperationBytes } from '../storage/codec/write-batch.ts';
 import { EXPIRY_PREFIX, IDEMPOTENCY_PREFIX } from '../storage/reserved.ts';
 import { toBytes } from './key-buffer.ts';
@@ -147,11 +148,14 @@ export const timeOf = (date: Date): number => Math.min(Math.max(Math.floor(date.
 /**
  * A number in [0, 2^53 - 1] that is the same for the same lines, and most likely another one for others: a CRC-32C, which
  * finds every change of up to four neighbouring bytes, and 21 bits of another kind of hash. Against mistakes, not malice.
+ *
+ * Of encrypted values the length counts, and not the content: each time that one is encrypted its bytes are others, and a
+ * digest of what they were before would tell of it on the disk.
  */
 export function digestOf(operations: readonly BatchOperation[], checks: readonly CheckOperation[]): number {
   const digest = new Digest();
   for (const operation of operations) {
-    if (operation.type === 'set') digest.add(1, operation.key, operation.value);
+    if (operation.type === 'set') addSet(digest, operation);
     else digest.add(0, operation.key, undefined);
   }
   const sequence = new Uint8Array(8);
@@ -160,6 +164,13 @@ export function digestOf(operations: readonly BatchOperation[], checks: readonly
     digest.add(expected === 'absent' ? 3 : 2, key, expected === 'absent' ? undefined : sequence);
   }
   return digest.value;
+}
+
+function addSet(digest: Digest, { key, value }: SetOperation): void {
+  if (!(value instanceof SealedValue)) return digest.add(1, key, value);
+  const length = new Uint8Array(4);
+  writeFixed32(length, 0, value.length);
+  digest.add(4, key, length);
 }
 
 const MULTIPLIER = 0x9e37_79b1;

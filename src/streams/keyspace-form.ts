@@ -1,6 +1,10 @@
 /**
  * The edge between a keyspace's keys and values and the store's bytes. Whatever a codec or a schema throws becomes a
  * `SchemaError` here, and nowhere else.
+ *
+ * Of encrypted values such an error tells less, for codecs and schemas quote what they refuse. Its message says nothing of
+ * the value, since messages get into logs, and into dead letters on the disk; of a value that was decrypted the error says
+ * nothing at all, of one that is to be written its issues tell all to the caller, who has it.
  */
 import { InvalidArgumentError, type SchemaIssue, SchemaError } from '../errors.ts';
 import type { Bytes } from '../model.ts';
@@ -8,6 +12,7 @@ import type { KeyCodec, ValueCodec } from '../storage/codec/key-codec.ts';
 import { toBytes } from './key-buffer.ts';
 import { type KeyspaceName, KeyspacePrefix } from './keyspace-name.ts';
 import { isSchema, schemaCodec, SchemaMisfit, type StandardSchemaV1 } from './keyspace-schema.ts';
+import { type KeyspaceEncryption, ValueCipher } from './value-cipher.ts';
 
 /** What the keys and values of a keyspace are. */
 export interface KeyspaceOptions<Key, Value> {
@@ -15,6 +20,11 @@ export interface KeyspaceOptions<Key, Value> {
   readonly key: KeyCodec<Key>;
   /** One of `codecs`, your own, or a schema of any library with Standard Schema; then values are stored as JSON. */
   readonly value: ValueCodec<Value> | StandardSchemaV1<unknown, Value>;
+  /**
+   * Encrypts the values, not the keys; see docs/encryption.md. Default: they are stored as the codec gives them. All who
+   * open a keyspace must agree on it: what was written without encryption is not read with it.
+   */
+  readonly encryption?: KeyspaceEncryption | undefined;
 }
 
 /** A bound of a range: a key; of tuples also their first elements, which stand for all keys that begin with them. */
@@ -40,6 +50,8 @@ export class KeyspaceForm<Key, Value> {
   readonly prefix: KeyspacePrefix;
   readonly #key: KeyCodec<Key>;
   readonly #value: ValueCodec<Value>;
+  /** Of an encrypted keyspace. */
+  readonly cipher: ValueCipher | undefined;
 
   /** @throws InvalidArgumentError */
   constructor(name: KeyspaceName, options: KeyspaceOptions<Key, Value>) {
@@ -47,12 +59,13 @@ export class KeyspaceForm<Key, Value> {
     if (typeof (options as unknown) !== 'object' || (options as unknown) === null) {
       throw new InvalidArgumentError('options', 'an object with key and value', options);
     }
-    const { key, value } = options;
+    const { key, value, encryption } = options;
     if (!isCodec(key)) throw new InvalidArgumentError('options.key', 'a key codec', key);
     this.#key = key;
     if (isSchema(value)) this.#value = schemaCodec(value);
     else if (isCodec(value)) this.#value = value;
     else throw new InvalidArgumentError('options.value', 'a value codec or a Standard Schema', value);
+    this.cipher = encryption === undefined ? undefined : new ValueCipher(this.prefix, encryption);
   }
 
   /** The stored key. @throws SchemaError */
@@ -63,9 +76,14 @@ export class KeyspaceForm<Key, Value> {
     return typeof encoded === 'string' ? text + encoded : concatenate(bytes, encoded);
   }
 
-  /** @throws SchemaError */
-  encodeValue(value: Value, what = 'the value'): Bytes {
-    return this.#encode(what, () => this.#value.encode(value));
+  /**
+   * @param stored - the stored key, to which an encrypted value is bound
+   * @throws SchemaError, EncryptionKeyError
+   */
+  encodeValue(value: Value, stored: Bytes, what = 'the value'): Bytes {
+    const { cipher } = this;
+    const plaintext = this.#encode(what, () => this.#value.encode(value), cipher !== undefined);
+    return cipher === undefined ? plaintext : cipher.seal(toBytes(plaintext), stored);
   }
 
   /** The key that is stored as `stored`, which begins with the prefix. @throws SchemaError */
@@ -77,12 +95,14 @@ export class KeyspaceForm<Key, Value> {
     }
   }
 
-  /** @param key - where the value is stored, for the error. @throws SchemaError */
+  /** @param key - where the value is stored. @throws SchemaError, ValueUnreadableError */
   decodeValue(value: Uint8Array, key: () => Bytes): Value {
+    const { cipher } = this;
+    const plaintext = cipher === undefined ? value : cipher.open(value, toBytes(key()));
     try {
-      return this.#value.decode(value);
+      return this.#value.decode(plaintext);
     } catch (error) {
-      throw this.#misfit('the stored value', toBytes(key()), error);
+      throw this.#misfit('the stored value', toBytes(key()), error, cipher !== undefined);
     }
   }
 
@@ -125,22 +145,27 @@ export class KeyspaceForm<Key, Value> {
     return { stored: this.encodeKey(bound as Key, what), isPrefix: false };
   }
 
-  #encode<Form extends Bytes>(what: string, encode: () => Form): Form {
+  #encode<Form extends Bytes>(what: string, encode: () => Form, isSecret = false): Form {
     let form: Form;
     try {
       form = encode();
     } catch (error) {
-      throw this.#misfit(what, undefined, error);
+      throw this.#misfit(what, undefined, error, isSecret);
     }
     if (typeof form === 'string' || (form as unknown) instanceof Uint8Array) return form;
     throw this.#misfit(what, undefined, new TypeError('its codec gave neither a string nor a Uint8Array'));
   }
 
-  #misfit(what: string, key: Uint8Array | undefined, error: unknown): SchemaError {
+  #misfit(what: string, key: Uint8Array | undefined, error: unknown, isSecret = false): SchemaError {
+    const { name } = this.prefix;
     const copy = key === undefined ? undefined : Uint8Array.from(key);
-    return new SchemaError(this.prefix.name, what, copy, issuesOf(error), { cause: error });
+    if (!isSecret) return new SchemaError(name, what, copy, issuesOf(error), { cause: error });
+    const issues = key === undefined ? issuesOf(error) : WITHHELD;
+    return new SchemaError(name, what, copy, issues, undefined, { isSecret });
   }
 }
+
+const WITHHELD: readonly SchemaIssue[] = [{ message: 'withheld, for the value is encrypted', path: [] }];
 
 function issuesOf(error: unknown): readonly SchemaIssue[] {
   if (error instanceof SchemaMisfit) return error.issues;

@@ -20,7 +20,7 @@ export class KeyspaceTransaction<Key, Value> {
     this.#transaction = transaction;
   }
 
-  /** The value of the key, the transaction's own writes included. Fails with SchemaError if it is none of the keyspace. */
+  /** The value of the key, the transaction's own writes included. Fails with SchemaError if it is none of the keyspace, ValueUnreadableError. */
   get(key: Key): Operation<Value | undefined> {
     const stored = this.#form.encodeKey(key);
     return mapOperation(this.#transaction.get(stored), (value) =>
@@ -28,9 +28,10 @@ export class KeyspaceTransaction<Key, Value> {
     );
   }
 
-  /** @throws (at the call) SchemaError */
+  /** @throws (at the call) SchemaError, EncryptionKeyError */
   set(key: Key, value: Value): void {
-    this.#transaction.write([{ type: 'set', key: this.#form.encodeKey(key), value: this.#form.encodeValue(value) }]);
+    const stored = this.#form.encodeKey(key);
+    this.#transaction.write([{ type: 'set', key: stored, value: this.#form.encodeValue(value, stored) }]);
   }
 
   /** @throws (at the call) SchemaError */

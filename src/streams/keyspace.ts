@@ -35,6 +35,7 @@ import {
 } from './keyspace-consumer.ts';
 import { KeyspaceForm, type KeyspaceOptions } from './keyspace-form.ts';
 import type { KeyspaceName } from './keyspace-name.ts';
+import { type KeyspaceRewriteOptions, type KeyspaceRewriteReport, rewriteKeyspace } from './keyspace-rewrite.ts';
 import {
   type KeyspaceEntry,
   type KeyspaceReadOptions,
@@ -69,6 +70,9 @@ type AfterSnapshot = Exclude<ChangesFrom, 'snapshot'> | undefined;
  * What is thrown at the call, and what a stream or operation fails with: a key, value or bound that the codec or schema does
  * not take throws a `SchemaError` at the call, and nothing is written; stored bytes that they do not take are a `SchemaError`
  * of the operation or stream that reads them, with the stored key, and everything else can still be read.
+ *
+ * With `encryption`, a value that cannot be decrypted does as one that does not fit, with a `ValueUnreadableError`; and where
+ * no key is to be had, whatever writes a value throws an `EncryptionKeyError` at the call.
  */
 export class Keyspace<Key, Value> {
   readonly #form: KeyspaceForm<Key, Value>;
@@ -125,7 +129,8 @@ export class Keyspace<Key, Value> {
 
   /** Gives the key the value. As `store.set`; the value is taken at the call. */
   set(key: Key, value: Value, options?: WriteOptions): Operation<Commit> {
-    return this.#store.set(this.#form.encodeKey(key), this.#form.encodeValue(value), options);
+    const stored = this.#form.encodeKey(key);
+    return this.#store.set(stored, this.#form.encodeValue(value, stored), options);
   }
 
   /** Makes the key absent. As `store.delete`. */
@@ -143,9 +148,10 @@ export class Keyspace<Key, Value> {
     );
   }
 
-  /** A line for `store.write`: gives the key the value. @throws SchemaError */
+  /** A line for `store.write`: gives the key the value. @throws SchemaError, EncryptionKeyError */
   setLine(key: Key, value: Value): SetOperation {
-    return { type: 'set', key: this.#form.encodeKey(key), value: this.#form.encodeValue(value) };
+    const stored = this.#form.encodeKey(key);
+    return { type: 'set', key: stored, value: this.#form.encodeValue(value, stored) };
   }
 
   /** A line for `store.write`: makes the key absent. @throws SchemaError */
@@ -170,7 +176,7 @@ export class Keyspace<Key, Value> {
     return scanKeyspace(this.#form, this.#reader(options), options);
   }
 
-  /** An entry that the store gave, in the types of this keyspace. @throws InvalidArgumentError, SchemaError */
+  /** An entry that the store gave, in the types of this keyspace. @throws InvalidArgumentError, SchemaError, ValueUnreadableError */
   decodeEntry({ key, value }: Entry): KeyspaceEntry<Key, Value> {
     this.#form.prefix.check(key);
     return { key: this.#form.decodeKey(key), value: this.#form.decodeValue(value, () => key) };
@@ -197,7 +203,7 @@ export class Keyspace<Key, Value> {
     return typedEvents(this.#form, this.#store.changes(this.#form.storedOptions(options)));
   }
 
-  /** A change that the store gave, in the types of this keyspace. @throws InvalidArgumentError, SchemaError */
+  /** A change that the store gave, in the types of this keyspace. @throws InvalidArgumentError, SchemaError, ValueUnreadableError */
   decodeChange(change: Change): KeyspaceChange<Key, Value> {
     this.#form.prefix.check(change.key);
     return typedChange(this.#form, change);
@@ -234,6 +240,20 @@ export class Keyspace<Key, Value> {
     return keyspaceConsumer(this.#form, this.#parts.makeConsumer, name, options);
   }
 
+  /**
+   * Encrypts again, with the current key, each value that another key has encrypted: so that the older keys can go. It is
+   * a set like any other, and subscribers see it; a value that is changed meanwhile is left alone, and so is one that cannot
+   * be read. History, backups and dead letters keep what they have: see docs/encryption.md before you let a key go.
+   *
+   * Unsubscribing and `signal` end it between two values; begun again, it does the rest.
+   *
+   * @throws (at the call) InvalidArgumentError, for a keyspace without encryption too; SchemaError for a bound
+   * @returns fails as reads and writes do, EncryptionKeyError, AbortedError
+   */
+  rewrite(options: KeyspaceRewriteOptions<Key> = {}): Operation<KeyspaceRewriteReport> {
+    return rewriteKeyspace(this.#form, this.#store, options);
+  }
+
   /** A consumer's transaction in the types of this keyspace: `handle: (change, tx) => users.in(tx).set(...)`. */
   in(transaction: BytesTransaction): KeyspaceTransaction<Key, Value> {
     return new KeyspaceTransaction(this.#form, transaction);
@@ -257,7 +277,12 @@ export class Keyspace<Key, Value> {
     const type: unknown = operation.type;
     const key = (): Bytes => this.#form.encodeKey(operation.key, `the key of ${name}`);
     if (operation.type === 'set') {
-      return { type: 'set', key: key(), value: this.#form.encodeValue(operation.value, `the value of ${name}`) };
+      const stored = key();
+      return {
+        type: 'set',
+        key: stored,
+        value: this.#form.encodeValue(operation.value, stored, `the value of ${name}`),
+      };
     }
     if (operation.type === 'delete') return { type: 'delete', key: key() };
     if (type === 'check') return { type: 'check', key: key(), sequence: operation.sequence };

@@ -70,7 +70,8 @@ function writePage(rows) {
   let earlier = new Map();
   try {
     const lines = readFileSync(page, 'utf8').split('\n');
-    earlier = new Map(lines.filter((line) => /^\| T\d/.test(line)).map((line) => [line.split('|')[1].trim(), line]));
+    const rowOf = (line) => [line.split('|')[1]?.trim(), line];
+    earlier = new Map(lines.filter((line) => /^\| [A-Z]/.test(line)).map(rowOf));
   } catch (error) {
     if (error.code !== 'ENOENT') throw error;
   }

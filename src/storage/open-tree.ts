@@ -28,6 +28,7 @@ import { tableOptionsFor } from './compaction/table-options.ts';
 import { attempt } from './file-system/attempt.ts';
 import type { DirectoryLock, FileSystem } from './file-system/file-system.ts';
 import { databaseIdOf, databaseIdPointer } from './history/database-id.ts';
+import { claimsOfLogs } from './history/log-claims.ts';
 import type { HistoryLoss } from './history/history-state.ts';
 import type { LogArchive } from './history/log-archive.ts';
 import { rebuildFromTables } from './history/rebuild-from-tables.ts';
@@ -43,7 +44,14 @@ import type { Step } from './read/internal-iterator.ts';
 import { BlockCache } from './table/block-cache.ts';
 import { TableCache } from './table/table-cache.ts';
 import { Tree, type WaitingMemtable } from './tree.ts';
-import { type LogFile, recoverLogs, type RecoveryReport, type RecoverySink } from './wal/log-recovery.ts';
+import {
+  type LogClaims,
+  type LogFile,
+  NO_CLAIMS,
+  recoverLogs,
+  type RecoveryReport,
+  type RecoverySink,
+} from './wal/log-recovery.ts';
 import { EMPTY_LOG_BYTES_MAX, WriteAheadLog } from './wal/write-ahead-log.ts';
 
 export interface OpenPorts {
@@ -130,6 +138,7 @@ class Opening {
   readonly #ports: OpenPorts;
   readonly #fileSystem: FileSystem;
   #names: readonly string[] = [];
+  #claims: LogClaims = NO_CLAIMS;
 
   constructor(location: string, options: EngineOptions, ports: OpenPorts) {
     this.#location = location;
@@ -140,6 +149,8 @@ class Opening {
 
   async run(): Promise<Omit<OpenedTree, 'location' | 'lock'>> {
     const state = await this.#readState();
+    // Before the logs are looked at: who opens beside a writer must not find claims of what came later.
+    if (state !== undefined) this.#claims = await claimsOfLogs(this.#fileSystem, this.#location, state);
     this.#names = await this.#fileSystem.list(this.#location);
     if (state !== undefined) this.#checkFiles(state);
     else await this.#checkNoFiles();
@@ -224,7 +235,7 @@ class Opening {
     const logs = await this.#openLogs(state);
     let recovery: RecoveryReport;
     try {
-      const report = await recoverLogs(logs, state.lastSequence, replayed, { salvage })();
+      const report = await recoverLogs(logs, state.lastSequence, replayed, { salvage, claims: this.#claims })();
       if (E.isLeft(report)) throw report.left;
       recovery = report.right;
     } catch (error) {

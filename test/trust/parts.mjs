@@ -10,6 +10,16 @@ const vitest = (factor, ...words) => ({
 
 /** @type {readonly { id: string, title: string, program: string, words: readonly string[], env?: Record<string, string> }[]} */
 export const parts = [
+  // Every damage there is, some 130,000: an hour and a half on a quiet machine. 40 tries some 10,000 of them in a few minutes.
+  { id: 'T6', title: 'damage to each byte and file of small stores', ...vitest(40, 'test/crash/damage.test.ts') },
+  {
+    id: 'T7',
+    title: 'damage to a store of 2,000 keys, read by a process of its own',
+    program: process.execPath,
+    words: ['test/crash/damaged/run.mjs'],
+  },
+  // A night: 1,000.
+  { id: 'T8', title: 'reads that give something else', ...vitest(30, 'test/crash/faulty-reads.test.ts') },
   { id: 'T4', title: 'killed from outside, at random moments', ...vitest(25, 'test/crash/consumer-kill.test.ts') },
   // Two million nonces, 50,000 values, 800 crashes, in 21 minutes beside a load of 30, so in few alone. A night: factor 10,000.
   { id: 'ENC', title: 'encrypted values: damaged, moved, crashed', ...vitest(100, 'test/encryption') },

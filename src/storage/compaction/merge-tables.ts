@@ -76,7 +76,7 @@ class OutputSet {
     const fileNumber = await this.#work.allocateFileNumber();
     const file = await this.#work.fileSystem.create(pathOf(this.#work.directory, tableName(fileNumber)));
     this.#begun.push(fileNumber);
-    this.#open = { fileNumber, file, builder: new TableBuilder(this.#work.tableOptions) };
+    this.#open = { fileNumber, file, builder: new TableBuilder(this.#work.tableOptions, fileNumber) };
     return this.#open;
   }
 

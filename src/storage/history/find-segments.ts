@@ -5,6 +5,8 @@
  *   sealed    of the session after that: numbered below the log that recovery begins with, so a flush has sealed it
  *   left over another program has replayed it: nobody has synced it, and it may end in what does not count
  *
+ * What their indexes claim to have been in them must be there: else it is lost, and history begins anew behind it.
+ *
  * The numbers of a session's changes are above those at its opening (`end` of the state); a log with lower ones was left out
  * by a recovery, and is no history, whatever is in it.
  */
@@ -15,6 +17,7 @@ import { logName, parseFileName, pathOf } from '../file-names.ts';
 import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
 import { RecordReader } from '../wal/record-reader.ts';
 import { ARCHIVE_DIRECTORY, parseArchiveName, segmentName } from './history-names.ts';
+import { claimsOfIndex } from './log-claims.ts';
 import type { HistoryLoss, HistoryState, SegmentInfo } from './history-state.ts';
 import { SegmentWriter } from './segment-writer.ts';
 import { TimesOfOldLogs } from './times-of-old-logs.ts';
@@ -76,18 +79,32 @@ export async function findSegments(parts: FindParts): Promise<FoundSegments> {
     // At or above the log that recovery begins with, and not to be replayed: of an opening that was cut short.
     .filter((fileNumber) => fileNumber < logNumber)
     .sort((a, b) => a - b);
+  const claimed = new Map<number, Claimed>();
+  // Of what another program has replayed, the ends are looked for among its tables: see `finish`.
+  for (const [fileNumber, kinds] of wasOurs ? listed : []) {
+    if (!kinds.has('index') || fileNumber >= logNumber || isReplayed.has(fileNumber)) continue;
+    if (knownNumbers.has(fileNumber)) continue;
+    const { first, durable, sealed } = await claimsOfIndex(parts.fileSystem, parts.path, fileNumber);
+    const lastSequence = Math.max(durable, sealed);
+    // Without a first change of this session it is left over.
+    if (first === undefined || first <= state.end || first < start || lastSequence < first) continue;
+    claimed.set(fileNumber, { firstSequence: first, lastSequence });
+  }
   const younger: ReadSegment[] = [];
   for (const fileNumber of numbers) {
     const before = younger.at(-1) ?? known.at(-1);
     const file = await openLog(parts, fileNumber, left);
-    younger.push(await readSegment(parts, file, fileNumber, before?.lastTimeMs ?? 0));
+    const read = await readSegment(parts, file, fileNumber, before?.lastTimeMs ?? 0);
+    const isShort = read.lastSequence < (claimed.get(fileNumber)?.lastSequence ?? 0);
+    younger.push(isShort ? { ...read, isBroken: true } : read);
   }
   const segments = [
     ...known,
     ...(wasOurs ? closeBreaks(younger, state.end, tablesLast) : await writeAgain(parts, younger, left)),
   ];
 
-  const missing = known.filter(({ fileNumber }) => !present.has(fileNumber));
+  const missing: Claimed[] = known.filter(({ fileNumber }) => !present.has(fileNumber));
+  missing.push(...[...claimed.values()].filter((range) => !isCovered(range, segments)).sort(byFirst));
   const gap = lastOf(missing) ?? (wasOurs ? undefined : gapBefore(segments, known.length, state.end));
   if (gap === undefined) return { segments, left, start, loss: undefined, newestFileNumber };
   const first = missing[0]?.firstSequence ?? gap.firstSequence;
@@ -100,7 +117,15 @@ export async function findSegments(parts: FindParts): Promise<FoundSegments> {
   };
 }
 
-const lastOf = (segments: readonly SegmentInfo[]): SegmentInfo | undefined => segments.at(-1);
+/** Changes that were durable in one log. */
+type Claimed = Pick<SegmentInfo, 'firstSequence' | 'lastSequence'>;
+
+const lastOf = (ranges: readonly Claimed[]): Claimed | undefined => ranges.at(-1);
+const byFirst = (one: Claimed, other: Claimed): number => one.firstSequence - other.firstSequence;
+
+/** Numbers are not missing within a log: whoever has the first and the last of them has all. */
+const isCovered = ({ firstSequence, lastSequence }: Claimed, segments: readonly SegmentInfo[]): boolean =>
+  segments.some((one) => one.firstSequence <= firstSequence && one.lastSequence >= lastSequence);
 
 /** File numbers in the archive, and what there is under each. */
 async function listArchive({ fileSystem, path }: FindParts): Promise<Map<number, Set<string>>> {
@@ -170,19 +195,21 @@ async function readSegment(
     const records = new RecordReader(file, `${ARCHIVE_DIRECTORY}/${segmentName(fileNumber)}`);
     const reader = new BatchReader();
     let [firstSequence, lastSequence, firstTimeMs, lastTimeMs, bytes] = [0, 0, leastMs, leastMs, 0];
+    let hasGaps: boolean | undefined;
     for (;;) {
       const outcome = await records.next();
       const isGood = outcome.type === 'record' && E.isRight(checkBatch(outcome.bytes, 0, outcome.bytes.length));
       if (!isGood) {
         const isBroken = outcome.type !== 'end';
-        return { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs, isBroken };
+        return { fileNumber, firstSequence, lastSequence, bytes, hasGaps, firstTimeMs, lastTimeMs, isBroken };
       }
       bytes = outcome.endOffset;
       reader.reset(outcome.bytes, 0, outcome.bytes.length);
       if (reader.count === 0) continue;
-      const sequence = reader.sequence + 1;
+      const sequence = reader.sequence + 1; // of its first operation: the reader stands before it
       lastTimeMs = await times.at(sequence);
       if (firstSequence === 0) [firstSequence, firstTimeMs] = [sequence, lastTimeMs];
+      else if (sequence !== lastSequence + 1) hasGaps = true;
       lastSequence = sequence + reader.count - 1;
     }
   } finally {

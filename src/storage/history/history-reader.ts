@@ -36,6 +36,8 @@ interface OpenSegment {
   hasBoundaries: boolean;
   /** What the index says begins at the place where reading began, until that was found to be so. */
   hint: number | undefined;
+  /** What the next batch begins with, unless numbers are missing within the segment. */
+  next: number;
   /** Whether it has been looked at again, at its end, without finding anything. */
   isExhausted: boolean;
 }
@@ -91,6 +93,14 @@ export class HistoryReader {
             continue;
           }
           open.hint = undefined;
+          open.next = sequence;
+        }
+        if (count > 0 && !mayFollow(open, sequence)) {
+          throw damaged(
+            open.segment,
+            outcome.offset,
+            `change ${open.next} is missing, ${sequence} stands in its place`,
+          );
         }
         if (sequence > bound && count > 0) {
           this.#position = bound + 1; // for the next time: the record is read again
@@ -101,6 +111,7 @@ export class HistoryReader {
         open.isExhausted = false;
         if (count === 0 && sequence === NO_BOUNDARIES_MARK) open.hasBoundaries = false;
         const last = sequence + count - 1;
+        if (count > 0) open.next = last + 1;
         if (count === 0 || last < this.#position) continue;
         const tick = open.index?.inForceAt(sequence);
         // Where the index of an earlier segment was lost, this one's may tell of times that went back.
@@ -155,6 +166,7 @@ export class HistoryReader {
         offset,
         hasBoundaries: true,
         hint: offset === 0 ? undefined : tick?.sequence,
+        next: segment.firstSequence,
         isExhausted: false,
       };
     } catch (error) {
@@ -176,6 +188,7 @@ export class HistoryReader {
   /** The index does not fit the log (a crash came between the two): reads from the beginning. */
   #ignoreIndex(open: OpenSegment): void {
     open.hint = undefined;
+    open.next = open.segment.firstSequence;
     this.#rewind(open, 0);
   }
 
@@ -189,6 +202,13 @@ export class HistoryReader {
     this.#open = undefined;
     await Promise.allSettled([open?.file.close(), open?.index?.close()]); // nothing was written, so nothing is lost
   }
+}
+
+/** Whether a batch is of this segment, and behind what was read of it: its bytes may be those of another one. */
+function mayFollow({ segment, next }: OpenSegment, sequence: number): boolean {
+  if (sequence === next) return true;
+  const isBehind = sequence > next && next !== segment.firstSequence && sequence <= segment.lastSequence;
+  return isBehind && segment.hasGaps === true;
 }
 
 const damaged = (segment: Segment, offset: number, reason: string): CorruptionError =>

@@ -19,6 +19,8 @@ export interface SegmentInfo {
   readonly firstSequence: number;
   readonly lastSequence: number;
   readonly bytes: number;
+  /** Whether numbers are missing within it, as LevelDB leaves them after a failed write. Absent: none is. */
+  readonly hasGaps?: boolean | undefined;
   /** Commit times of the two: milliseconds since 1970. */
   readonly firstTimeMs: number;
   readonly lastTimeMs: number;
@@ -126,5 +128,6 @@ const isSegmentInfo = (value: unknown): value is SegmentInfo =>
   isWhole(value['firstSequence']) &&
   isWhole(value['lastSequence']) &&
   isWhole(value['bytes']) &&
+  (value['hasGaps'] === undefined || typeof value['hasGaps'] === 'boolean') &&
   typeof value['firstTimeMs'] === 'number' &&
   typeof value['lastTimeMs'] === 'number';

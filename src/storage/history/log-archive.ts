@@ -20,7 +20,7 @@ import { indexName, segmentName } from './history-names.ts';
 import { type EpochEnd, type HistoryLoss, type SegmentInfo, writeHistoryState } from './history-state.ts';
 import { SegmentIndexReader, SegmentIndexWriter } from './segment-index.ts';
 import { SegmentWriter } from './segment-writer.ts';
-import { LiveSegment, type Segment } from './segment.ts';
+import { LiveSegment, type Segment, segmentInfo } from './segment.ts';
 
 /** Segments sealed before the state is written again: what the next open may have to read at most. */
 const SEGMENTS_PER_STATE = 64;
@@ -296,10 +296,7 @@ export class LogArchive {
     const { databaseId, epoch } = this;
     const segments = this.#all()
       .filter(({ fileNumber, lastSequence }) => lastSequence > 0 && this.#isSealed(fileNumber, logNumber))
-      .map((segment): Segment => {
-        const { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs, isLinked } = segment;
-        return { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs, isLinked };
-      });
+      .map((segment): Segment => ({ ...segmentInfo(segment), isLinked: segment.isLinked }));
     return { databaseId, epoch, epochEnds: [...this.#epochEnds], start: this.#start, segments };
   }
 
@@ -397,11 +394,7 @@ export class LogArchive {
     this.#sinceState = 0;
     const { epoch, start } = this;
     const epochEnds = [...this.#epochEnds];
-    const segments = this.#sealed.map(
-      ({ fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs }): SegmentInfo => {
-        return { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs };
-      },
-    );
+    const segments = this.#sealed.map(segmentInfo);
     const state = { epoch, epochEnds, start, end, isClean, segments };
     const written = this.#writing.then(() => writeHistoryState(this.#fileSystem, this.#path, state));
     this.#writing = written.catch(() => undefined);

@@ -1,15 +1,21 @@
 /**
  * The index of a segment: when its changes were committed, and where they stand in the log. A log has no times in it.
  *
- *     index := { tick }                     records framed as in a log, each with a checksum
- *     tick  := sequence (fixed64) | time in milliseconds since 1970 (fixed64) | offset in the log (fixed64)
+ *     index  := { tick | claim | seal }     records framed as in a log, each with a checksum
+ *     tick   := sequence (fixed64) | time in milliseconds since 1970 (fixed64) | offset in the log (fixed64)
+ *     claim  := sequence (fixed64)
+ *     seal   := sequence (fixed64) | bytes (fixed64)
  *
  * A tick says: the record at `offset` begins with operation `sequence`, and from there on changes were committed at `time`,
  * until the next tick. There is one at a segment's beginning, and one for the first group that comes 10 ms or more after
  * the one before; so a commit time is at most 10 ms early, and writing it costs the writer next to nothing.
  *
- * The index is not synced. What the power takes of it costs times their precision, and nothing else: a torn end of the
- * index is the end.
+ * A claim says: when this was written, every operation up to `sequence` was durable. It is what the marks in the log cannot
+ * say of the end of the log, since they stand in it: a log that has lost its end, or is gone, is told by its index. A seal
+ * says what the log held when it was complete: up to operation `sequence`, in so many bytes.
+ *
+ * The index is not synced before it is sealed. What the power takes of it costs times their precision, and claims that
+ * nobody can hold against a damaged log; nothing else: a torn end of the index is the end.
  */
 import { readFixed64, writeFixed64 } from '../codec/fixed.ts';
 import { Malformed } from '../codec/malformed.ts';
@@ -20,6 +26,8 @@ import { RecordWriter } from '../wal/record-writer.ts';
 /** Least time between two ticks, in milliseconds. */
 export const TICK_MS = 10;
 const TICK_BYTES = 24;
+const CLAIM_BYTES = 8;
+const SEAL_BYTES = 16;
 
 export interface Tick {
   readonly sequence: number;
@@ -27,11 +35,22 @@ export interface Tick {
   readonly offset: number;
 }
 
+/** What an index says of its log, beside times. */
+export interface IndexClaims {
+  /** The first operation in the log, if its index tells of any. */
+  readonly first: number | undefined;
+  /** Up to here everything was durable, in this log or before it; 0: nothing is said. */
+  readonly durable: number;
+  /** The last operation of a complete log; 0: nothing is said. */
+  readonly sealed: number;
+}
+
 export class SegmentIndexWriter {
   readonly #file: WritableFile;
   readonly #records = new RecordWriter();
   readonly #tick = new Uint8Array(TICK_BYTES);
   #isBroken = false;
+  #isClosed = false;
 
   constructor(file: WritableFile) {
     this.#file = file;
@@ -39,11 +58,27 @@ export class SegmentIndexWriter {
 
   /** Writes on the calling thread: 31 bytes. A failure is not told: the index may end anywhere. */
   add({ sequence, timeMs, offset }: Tick): void {
+    this.#write(TICK_BYTES, sequence, timeMs, offset);
+  }
+
+  /** Everything up to `sequence` is durable. The same: what cannot be said is not said. */
+  claim(sequence: number): void {
+    this.#write(CLAIM_BYTES, sequence, 0, 0);
+  }
+
+  /** The log is complete, and durable; and so is the index on return, if it could be written. */
+  async seal(sequence: number, bytes: number): Promise<void> {
+    if (this.#isClosed) return;
+    this.#write(SEAL_BYTES, sequence, bytes, 0);
+    await this.#file.sync().catch(() => undefined);
+  }
+
+  #write(length: number, first: number, second: number, third: number): void {
     if (this.#isBroken) return;
-    writeFixed64(this.#tick, 0, sequence);
-    writeFixed64(this.#tick, 8, timeMs);
-    writeFixed64(this.#tick, 16, offset);
-    this.#records.add(this.#tick, 0, TICK_BYTES);
+    writeFixed64(this.#tick, 0, first);
+    writeFixed64(this.#tick, 8, second);
+    writeFixed64(this.#tick, 16, third);
+    this.#records.add(this.#tick, 0, length);
     try {
       this.#file.appendNow(this.#records.staged());
       this.#records.clear();
@@ -54,6 +89,7 @@ export class SegmentIndexWriter {
 
   async close(): Promise<void> {
     this.#isBroken = true;
+    this.#isClosed = true;
     await this.#file.close();
   }
 }
@@ -107,12 +143,16 @@ export class SegmentIndexReader {
   }
 
   async #read(): Promise<Tick | undefined> {
-    if (this.#isAtEnd) return undefined;
-    const outcome = await this.#records.next();
-    const tick = outcome.type === 'record' ? decodeTick(outcome.bytes) : undefined;
-    if (outcome.type !== 'record' || tick === undefined) this.#isAtEnd = true;
-    else this.#end = outcome.endOffset;
-    return tick;
+    while (!this.#isAtEnd) {
+      const outcome = await this.#records.next();
+      const numbers = outcome.type === 'record' ? decodeNumbers(outcome.bytes) : undefined;
+      if (outcome.type !== 'record' || numbers === undefined) break;
+      this.#end = outcome.endOffset;
+      const [sequence, timeMs, offset] = numbers;
+      if (sequence !== undefined && timeMs !== undefined && offset !== undefined) return { sequence, timeMs, offset };
+    }
+    this.#isAtEnd = true;
+    return undefined;
   }
 
   async close(): Promise<void> {
@@ -120,10 +160,29 @@ export class SegmentIndexReader {
   }
 }
 
-function decodeTick(bytes: Uint8Array): Tick | undefined {
-  if (bytes.length !== TICK_BYTES) return undefined;
+/** Reads all of it; the caller closes the file. */
+export async function readClaims(file: ReadableFile, name: string): Promise<IndexClaims> {
+  const records = new RecordReader(file, name);
+  let first: number | undefined;
+  let [durable, sealed] = [0, 0];
+  for (;;) {
+    const outcome = await records.next();
+    const numbers = outcome.type === 'record' ? decodeNumbers(outcome.bytes) : undefined;
+    if (outcome.type !== 'record' || numbers === undefined) return { first, durable, sealed };
+    const [sequence = 0] = numbers;
+    if (outcome.bytes.length === TICK_BYTES) first ??= sequence;
+    if (outcome.bytes.length === CLAIM_BYTES) durable = Math.max(durable, sequence);
+    if (outcome.bytes.length === SEAL_BYTES) sealed = sequence;
+  }
+}
+
+/** One to three numbers; `undefined` for what we never write. */
+function decodeNumbers(bytes: Uint8Array): readonly number[] | undefined {
+  if (bytes.length !== TICK_BYTES && bytes.length !== CLAIM_BYTES && bytes.length !== SEAL_BYTES) return undefined;
   try {
-    return { sequence: readFixed64(bytes, 0), timeMs: readFixed64(bytes, 8), offset: readFixed64(bytes, 16) };
+    const numbers: number[] = [];
+    for (let offset = 0; offset < bytes.length; offset += 8) numbers.push(readFixed64(bytes, offset));
+    return numbers;
   } catch (error) {
     if (error instanceof Malformed) return undefined; // a number that we never write
     throw error;

@@ -86,6 +86,7 @@ export class SegmentWriter {
     try {
       await this.#log.flushStaged();
       await this.#log.sync();
+      await this.segment.seal();
     } finally {
       await this.#index.close().catch(() => undefined); // first: the other one may fail
       await this.#log.close();

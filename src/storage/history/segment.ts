@@ -13,6 +13,12 @@ export interface Segment extends SegmentInfo {
   readonly isLinked: boolean;
 }
 
+/** What a state says of a segment. */
+export function segmentInfo(segment: SegmentInfo): SegmentInfo {
+  const { fileNumber, firstSequence, lastSequence, bytes, hasGaps, firstTimeMs, lastTimeMs } = segment;
+  return { fileNumber, firstSequence, lastSequence, bytes, hasGaps, firstTimeMs, lastTimeMs };
+}
+
 export class LiveSegment implements Segment {
   readonly fileNumber: number;
   isLinked: boolean;
@@ -20,9 +26,12 @@ export class LiveSegment implements Segment {
   lastSequence = 0;
   /** Bytes of the log up to the end of what counts. */
   bytes = 0;
+  hasGaps: boolean | undefined;
   firstTimeMs = 0;
   lastTimeMs = 0;
   isRewritten = false;
+  /** What the index has been told to be durable. */
+  #claimed = 0;
   readonly #index: SegmentIndexWriter | undefined;
 
   constructor(fileNumber: number, isLinked: boolean, index: SegmentIndexWriter | undefined) {
@@ -46,7 +55,7 @@ export class LiveSegment implements Segment {
     if (this.isEmpty) {
       this.firstSequence = firstSequence;
       this.firstTimeMs = timeMs;
-    }
+    } else if (firstSequence !== this.lastSequence + 1) this.hasGaps = true;
     if (this.isEmpty || timeMs >= this.lastTimeMs + TICK_MS) {
       this.lastTimeMs = timeMs;
       this.#index?.add({ sequence: firstSequence, timeMs, offset });
@@ -56,10 +65,21 @@ export class LiveSegment implements Segment {
     return this.lastTimeMs;
   }
 
+  /** Everything up to `sequence` is durable, in this log or before it: its index says so, too. */
+  noteDurable(sequence: number): void {
+    if (this.isEmpty || sequence <= this.#claimed) return;
+    this.#claimed = sequence;
+    this.#index?.claim(sequence);
+  }
+
+  /** The log is complete and synced: its index says what is in it, durably, before anything else goes that could. */
+  async seal(): Promise<void> {
+    if (!this.isEmpty) await this.#index?.seal(this.lastSequence, this.bytes);
+  }
+
   /** As it is now. */
   info(): SegmentInfo {
-    const { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs } = this;
-    return { fileNumber, firstSequence, lastSequence, bytes, firstTimeMs, lastTimeMs };
+    return segmentInfo(this);
   }
 
   /** The log's file has been replaced by one that holds what counts, and nothing else. */

@@ -1,7 +1,7 @@
 /** The tables that a repaired database has: those that stay, and those that are written anew, in their levels. */
 import { compareUserKeysOf, type TableMeta } from '../manifest/table-meta.ts';
 import type { LeveledTable } from '../manifest/version-edit.ts';
-import type { LogFile } from '../wal/log-recovery.ts';
+import type { LogClaims, LogFile } from '../wal/log-recovery.ts';
 import { LossList } from './repair-report.ts';
 import type { Rewriter } from './rewriter.ts';
 import { salvageLogs } from './salvage-logs.ts';
@@ -29,6 +29,7 @@ export interface RebuildPlan {
   readonly logs: readonly LogFile[];
   /** The highest sequence number in tables. */
   readonly tablesLast: number;
+  readonly claims: LogClaims;
 }
 
 /** The level for what was merged from everything: below level 0, where newer writes will come in. */
@@ -46,7 +47,7 @@ export async function rebuildTables(rewriter: Rewriter, plan: RebuildPlan): Prom
     some.flatMap(({ salvaged }) => salvaged ?? []);
   const wholeOf = (some: readonly KnownTable[]): readonly TableMeta[] =>
     some.flatMap(({ salvaged, meta }) => (salvaged === undefined ? [meta] : []));
-  const fromLogs = await tablesOfLogs(rewriter, isMerge ? logs : [], plan.tablesLast);
+  const fromLogs = await tablesOfLogs(rewriter, isMerge ? logs : [], plan);
   if (isMerge) {
     const runs = [...runsOf(wholeOf(rewritten)), ...fromLogs.map((table) => [table])];
     put(MERGED_LEVEL, await rewriter.merge(salvagedOf(rewritten), runs, false));
@@ -61,18 +62,18 @@ export async function rebuildTables(rewriter: Rewriter, plan: RebuildPlan): Prom
   for (const { level, salvaged } of rewritten) {
     if (level > 0 && salvaged !== undefined) put(level, await rewriter.merge([salvaged], [], true));
   }
-  put(0, await tablesOfLogs(rewriter, logs, plan.tablesLast)); // last: they are newer than all of level 0
+  put(0, await tablesOfLogs(rewriter, logs, plan)); // last: they are newer than all of level 0
   return newTables;
 }
 
 async function tablesOfLogs(
   rewriter: Rewriter,
   logs: readonly LogFile[],
-  tablesLast: number,
+  { tablesLast, claims }: RebuildPlan,
 ): Promise<readonly TableMeta[]> {
   if (logs.length === 0) return [];
   const tables = rewriter.logTables();
-  await salvageLogs(logs, tablesLast, (bytes, count) => tables.add(bytes, count), new LossList());
+  await salvageLogs(logs, tablesLast, (bytes, count) => tables.add(bytes, count), new LossList(), claims);
   return tables.finish();
 }
 

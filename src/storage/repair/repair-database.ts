@@ -32,6 +32,7 @@ import {
 import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
 import { databaseIdOf } from '../history/database-id.ts';
 import { ARCHIVE_DIRECTORY, archivePath } from '../history/history-names.ts';
+import { claimsOfLogs } from '../history/log-claims.ts';
 import { BURNT_SEQUENCES } from '../history/recover-history.ts';
 import { readCurrent } from '../manifest/current-file.ts';
 import { type ManifestState, readManifest } from '../manifest/read-manifest.ts';
@@ -39,13 +40,13 @@ import { LEVELS, type TableMeta, userKeyOf } from '../manifest/table-meta.ts';
 import type { LeveledTable } from '../manifest/version-edit.ts';
 import { VersionSet } from '../manifest/version-set.ts';
 import { Version } from '../manifest/version.ts';
-import { SEQUENCE_MAX } from '../read/internal-iterator.ts';
+import { SEQUENCE_MAX, type Step } from '../read/internal-iterator.ts';
 import { compareReads } from '../verify/compare-reads.ts';
 import { VerifyContext, type VerifyPorts } from '../verify/verify-context.ts';
 import { verifyHistory } from '../verify/verify-history.ts';
 import { verifyTable } from '../verify/verify-table.ts';
 import { walkRecords } from '../verify/walk-records.ts';
-import type { LogFile } from '../wal/log-recovery.ts';
+import { type LogClaims, type LogFile, NO_CLAIMS } from '../wal/log-recovery.ts';
 import { LossList, type RepairReport } from './repair-report.ts';
 import { type SalvagedTable, salvageTable } from './salvage-table.ts';
 import { salvageLogs } from './salvage-logs.ts';
@@ -93,6 +94,7 @@ class Repair {
   readonly #open: ReadableFile[] = [];
   #names: readonly string[] = [];
   #state: ManifestState | undefined;
+  #claims: LogClaims = NO_CLAIMS;
   #manifestNumber: number | undefined;
   #tables: KnownTable[] = [];
   #isMerge = false;
@@ -122,7 +124,9 @@ class Repair {
     if (!this.#isMerge) await this.#checkFit();
     const logs = await this.#openLogs();
     // A first reading, to know; the second one, if there is anything to repair, takes.
-    const known = await salvageLogs(logs, this.#tablesLast, (_, count) => this.#context.looked(count), this.#losses);
+    const look = (_: Uint8Array, count: number): Step => this.#context.looked(count);
+    if (this.#state !== undefined) this.#claims = await claimsOfLogs(this.#fileSystem, this.#location, this.#state);
+    const known = await salvageLogs(logs, this.#tablesLast, look, this.#losses, this.#claims);
     const isLogMissing = this.#isLogMissing();
     const areLogsTaken = this.#isMerge || known.isDamaged || isLogMissing;
     const history = await this.#judgeHistory(areLogsTaken);
@@ -401,6 +405,7 @@ class Repair {
         rewritten,
         isMerge: this.#isMerge,
         logs: logs ?? [],
+        claims: this.#claims,
         tablesLast: this.#tablesLast,
       });
       // Numbers that were given out and lost must not be given out again, or a consumer would take one for the other.

@@ -5,7 +5,7 @@
 import * as E from 'fp-ts/lib/Either.js';
 import { checkBatch } from '../codec/write-batch.ts';
 import type { Step } from '../read/internal-iterator.ts';
-import { type LogFile, recoverLogs } from '../wal/log-recovery.ts';
+import { type LogClaims, type LogFile, recoverLogs } from '../wal/log-recovery.ts';
 import { RecordReader } from '../wal/record-reader.ts';
 import type { LossList } from './repair-report.ts';
 
@@ -22,6 +22,7 @@ export interface SalvagedLogs {
 /**
  * @param logs - by ascending number, open
  * @param tablesLast - the highest sequence number in tables
+ * @param claims - what their indexes say of them
  * @throws IoError
  */
 export async function salvageLogs(
@@ -29,13 +30,14 @@ export async function salvageLogs(
   tablesLast: number,
   take: TakeBatch,
   losses: LossList,
+  claims: LogClaims,
 ): Promise<SalvagedLogs> {
   const sink = {
     batch: (bytes: Uint8Array, start: number, end: number, _: number, count: number): Step =>
       take(bytes.subarray(start, end), count),
   };
   const lossesBefore = losses.count;
-  const report = await recoverLogs(logs, tablesLast, sink, { salvage: true })();
+  const report = await recoverLogs(logs, tablesLast, sink, { salvage: true, claims })();
   if (E.isLeft(report)) throw report.left;
   const { torn, batches, lastSequence } = report.right;
   if (torn?.corruption === undefined) return { batches, lastSequence, isDamaged: false };

@@ -274,7 +274,7 @@ function isNames(contents: Uint8Array, ownOffset: number): boolean {
   let known = 0;
   forEachEntry(new Block(contents, '', ownOffset), (name) => {
     names += 1;
-    if (/^(alluvium\.|filter\.|entries$|sequence\.|tombstones$)/.test(name)) known += 1;
+    if (/^(alluvium\.|filter\.|checksum\.|entries$|sequence\.|table$|tombstones$)/.test(name)) known += 1;
   });
   return names > 0 && known === names && contents.length < NAMES_BYTES_MAX;
 }

@@ -21,6 +21,11 @@ export function isChecksumRight(bytes: Uint8Array, start: number, size: number):
   return unmaskCrc(readFixed32(bytes, checksumStart)) === crc32c(bytes, start, checksumStart);
 }
 
+/** Whether it is the one block whose checksum is known; `undefined`: nobody knows it. */
+export function isExpected(bytes: Uint8Array, start: number, size: number, checksum: number | undefined): boolean {
+  return checksum === undefined || readFixed32(bytes, start + size + 1) === checksum;
+}
+
 /**
  * The contents of the block stored at `bytes[start, start + size + trailer)`, its checksum known to match: a view if they
  * are stored as they are, else new bytes.
@@ -54,23 +59,27 @@ export function unpackBlock(
  * Reads one block and gives its contents.
  *
  * @param name - of the file, for errors
+ * @param checksum - what must stand behind it, where that is known: another block, from another place, has another one
  * @throws CorruptionError
  */
-export function* blockReading(name: string, { offset, size }: BlockHandle): Reading<Uint8Array> {
+export function* blockReading(name: string, { offset, size }: BlockHandle, checksum?: number): Reading<Uint8Array> {
   const stored = new Uint8Array(size + TRAILER_BYTES);
+  const isRight = (): boolean => isExpected(stored, 0, size, checksum) && isChecksumRight(stored, 0, size);
   yield { into: stored, position: offset };
-  if (!isChecksumRight(stored, 0, size)) {
+  if (!isRight()) {
     yield { into: stored, position: offset };
-    if (!isChecksumRight(stored, 0, size)) {
-      throw new CorruptionError(name, offset, 'checksum of a block does not match, also when read again');
+    if (!isRight()) {
+      const isOther = isChecksumRight(stored, 0, size);
+      const reason = isOther ? 'another block is in the place of this one' : 'checksum of a block does not match';
+      throw new CorruptionError(name, offset, `${reason}, also when read again`);
     }
   }
   return unpackBlock(stored, 0, size, name, offset);
 }
 
 /** The same, reading in the background. @returns rejects with CorruptionError or IoError */
-export function readBlock(source: NamedFile, handle: BlockHandle): Promise<Uint8Array> {
-  return runReading(source, blockReading(source.name, handle));
+export function readBlock(source: NamedFile, handle: BlockHandle, checksum?: number): Promise<Uint8Array> {
+  return runReading(source, blockReading(source.name, handle, checksum));
 }
 
 /** What a decoder threw, as the error that callers see; anything but `Malformed` stays what it is. */

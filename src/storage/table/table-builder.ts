@@ -7,12 +7,15 @@
  */
 import { bloomHash, FILTER_NAME } from '../codec/bloom.ts';
 import { shortestSeparator, shortSuccessor } from '../codec/compare.ts';
+import { crc32c } from '../codec/crc32c.ts';
+import { writeFixed32 } from '../codec/fixed.ts';
 import { TAG_BYTES, writeTag } from '../codec/internal-key.ts';
 import { type EntryKind, KIND_DELETE } from '../read/internal-iterator.ts';
 import { BlockBuilder } from './block-builder.ts';
 import { FilterBuilder } from './filter-block.ts';
 import {
   type BlockHandle,
+  CHECKSUM_BYTES,
   encodeFooter,
   FILTER_NAME_PREFIX,
   HANDLE_BYTES_MAX,
@@ -40,7 +43,10 @@ export class TableBuilder {
   readonly #data: BlockBuilder;
   readonly #index: BlockBuilder = new BlockBuilder(1);
   readonly #filter: FilterBuilder | undefined;
-  readonly #handleBytes = new Uint8Array(HANDLE_BYTES_MAX);
+  readonly #handleBytes = new Uint8Array(HANDLE_BYTES_MAX + CHECKSUM_BYTES);
+  readonly #tableNumber: number | undefined;
+  /** Of the data block that waits. */
+  #waitingChecksum = 0;
   /** The data block whose line in the index is not written yet. */
   #waiting: BlockHandle | undefined = undefined;
   /** Internal keys: of this entry, and of the one before. They change places at each entry. */
@@ -57,8 +63,10 @@ export class TableBuilder {
   #largestSequence = 0;
   #smallest: Uint8Array = NO_BYTES;
 
-  constructor(options: TableOptions) {
+  /** @param tableNumber - of its file, for its properties; `undefined`: it has none */
+  constructor(options: TableOptions, tableNumber?: number) {
     this.#options = options;
+    this.#tableNumber = tableNumber;
     this.#output = new TableOutput(options.compression === 'snappy');
     this.#data = new BlockBuilder(options.restartInterval);
     this.#filter = options.filterBitsPerKey > 0 ? new FilterBuilder(options.filterBitsPerKey) : undefined;
@@ -147,13 +155,18 @@ export class TableBuilder {
     if (this.#isFinished) throw new Error('a table can be finished only once');
     if (!this.#data.isEmpty) this.#endDataBlock();
     if (this.#waiting !== undefined) this.#endWaiting(this.#waiting, undefined);
-    const filter = this.#filter === undefined ? undefined : this.#output.writeBlock(this.#filter.finish(), false);
+    const filterBytes = this.#filter?.finish();
+    const filter = filterBytes === undefined ? undefined : this.#output.writeBlock(filterBytes, false);
+    const indexBytes = this.#index.finish();
     const properties = this.#output.writeBlock(
       encodeProperties({
         entryCount: this.#entryCount,
         tombstoneCount: this.#tombstoneCount,
         smallestSequence: this.#smallestSequence,
         largestSequence: this.#largestSequence,
+        tableNumber: this.#tableNumber,
+        filterChecksum: filterBytes === undefined ? undefined : crc32c(filterBytes, 0, filterBytes.length),
+        indexChecksum: crc32c(indexBytes, 0, indexBytes.length),
       }),
       false,
     );
@@ -161,7 +174,7 @@ export class TableBuilder {
     this.#addName(metaindexBlock, PROPERTIES_NAME, properties); // sorts before `filter.`
     if (filter !== undefined) this.#addName(metaindexBlock, FILTER_NAME_PREFIX + FILTER_NAME, filter);
     const metaindex = this.#output.writeBlock(metaindexBlock.finish(), true);
-    const index = this.#output.writeBlock(this.#index.finish(), true);
+    const index = this.#output.writeBlock(indexBytes, true);
     this.#output.append(encodeFooter({ metaindex, index }));
     this.#isFinished = true;
   }
@@ -205,6 +218,7 @@ export class TableBuilder {
 
   #endDataBlock(): void {
     this.#waiting = this.#output.writeBlock(this.#data.finish(), true);
+    this.#waitingChecksum = this.#output.lastChecksum;
     this.#data.reset();
     this.#filter?.startBlock(this.#output.offset);
   }
@@ -219,7 +233,8 @@ export class TableBuilder {
     // As in LevelDB, only a shorter one is worth it. Shorter ones are also above, for they end in a raised byte.
     if (shortUserKey.length < lastUserKey.length) separator = firstInternalKey(shortUserKey);
     const end = writeHandle(this.#handleBytes, 0, handle);
-    this.#index.add(separator, separator.length, this.#handleBytes, 0, end);
+    writeFixed32(this.#handleBytes, end, this.#waitingChecksum);
+    this.#index.add(separator, separator.length, this.#handleBytes, 0, end + CHECKSUM_BYTES);
   }
 
   #addName(builder: BlockBuilder, name: string, handle: BlockHandle): void {

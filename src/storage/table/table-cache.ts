@@ -9,12 +9,18 @@ import { ClosedError, IoError } from '../../errors.ts';
 import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
 import type { BlockCache } from './block-cache.ts';
 import { Table } from './table.ts';
+import type { TableBounds } from './table-open.ts';
 
 /** What the manifest says about a table, as far as is needed to open it. */
 export interface TableFile {
   readonly fileNumber: number;
   readonly fileBytes: number;
+  readonly smallest?: Uint8Array | undefined;
+  readonly largest?: Uint8Array | undefined;
 }
+
+const boundsOf = ({ smallest, largest }: TableFile): TableBounds | undefined =>
+  smallest === undefined || largest === undefined ? undefined : { smallest, largest };
 
 /** One table of the cache, open or being opened. */
 interface Place {
@@ -157,11 +163,12 @@ export class TableCache {
     return place.opening;
   }
 
-  async #openInto(place: Place, { fileNumber, fileBytes }: TableFile): Promise<Table> {
+  async #openInto(place: Place, tableFile: TableFile): Promise<Table> {
+    const { fileNumber, fileBytes } = tableFile;
     try {
       const [name, file] = await this.#openFile(fileNumber);
       try {
-        const table = await Table.open(file, fileNumber, name, fileBytes, this.#blockCache);
+        const table = await Table.open(file, fileNumber, name, fileBytes, this.#blockCache, boundsOf(tableFile));
         place.table = table;
         this.#bytes += table.memoryBytes;
         if (this.#isOver(this.#openTablesMax)) this.#closeIdle(this.#openTablesMax);
@@ -178,10 +185,11 @@ export class TableCache {
     }
   }
 
-  #openNow({ fileNumber, fileBytes }: TableFile): Table {
+  #openNow(tableFile: TableFile): Table {
+    const { fileNumber, fileBytes } = tableFile;
     const [name, file] = this.#openFirstNameNow(fileNumber);
     try {
-      return Table.openNow(file, fileNumber, name, fileBytes, this.#blockCache);
+      return Table.openNow(file, fileNumber, name, fileBytes, this.#blockCache, boundsOf(tableFile));
     } catch (thrown) {
       void file.close().catch(() => undefined); // the first error says more
       throw thrown;

@@ -5,7 +5,7 @@
  *     block     := contents | type (1 byte: 0 none, 1 snappy) | masked crc32c(contents, type)
  *     handle    := varint64 offset of the block | varint64 length of its contents as stored, without type and checksum
  *     metaindex := block of (name -> handle)
- *     index     := block of (separator, an internal key -> handle of a data block)
+ *     index     := block of (separator, an internal key -> handle of a data block [ checksum (4 bytes, ours) ])
  *     footer    := handle of the metaindex | handle of the index | zeros up to 40 bytes | magic (8 bytes)
  *
  * A separator is at or after the last key of its data block, and before the first key of the next one. The index ends
@@ -22,6 +22,8 @@ export const FOOTER_BYTES = 48;
 export const TRAILER_BYTES = 5;
 export const TYPE_NONE = 0;
 export const TYPE_SNAPPY = 1;
+/** What we write behind a handle in the index: the masked checksum that stands behind the block itself. */
+export const CHECKSUM_BYTES = 4;
 /** Two varint64 of LevelDB, ten bytes each at most. */
 export const HANDLE_BYTES_MAX = 20;
 /** Metaindex name of our own hints about a table. Sorts before LevelDB's `filter.` names. */

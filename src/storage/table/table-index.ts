@@ -3,9 +3,10 @@
  * sequences in typed arrays beside it, so that the binary search touches no objects.
  */
 import { compareBytes } from '../codec/compare.ts';
+import { readFixed32 } from '../codec/fixed.ts';
 import { TAG_BYTES } from '../codec/internal-key.ts';
 import { type Block, BlockEntryReader, roughSequence } from './block.ts';
-import { type BlockHandle, readHandle, TRAILER_BYTES } from './table-format.ts';
+import { type BlockHandle, CHECKSUM_BYTES, readHandle, TRAILER_BYTES } from './table-format.ts';
 
 /**
  * Keys may be this many times as long as all of the file. Snappy shortens at most 22-fold, and each separator is no longer
@@ -22,12 +23,15 @@ export class TableIndex {
   readonly #sequences: Float64Array;
   readonly #offsets: Float64Array;
   readonly #sizes: Uint32Array;
+  /** What stands behind each block; `undefined`: the index does not say. */
+  readonly #checksums: Uint32Array | undefined;
 
   /**
    * @param dataEnd - where the data blocks end at the latest
+   * @param hasChecksums - whether behind each handle stands the checksum of its block, as this engine writes it
    * @throws Malformed or CorruptionError
    */
-  constructor(block: Block, dataEnd: number) {
+  constructor(block: Block, dataEnd: number, hasChecksums = false) {
     const { entryCount, keyBytes } = measure(block, KEYS_PER_FILE_BYTES_MAX * dataEnd);
     this.blockCount = entryCount;
     this.#keys = new Uint8Array(keyBytes);
@@ -35,11 +39,12 @@ export class TableIndex {
     this.#sequences = new Float64Array(entryCount);
     this.#offsets = new Float64Array(entryCount);
     this.#sizes = new Uint32Array(entryCount);
+    this.#checksums = hasChecksums ? new Uint32Array(entryCount) : undefined;
     this.#fill(block, dataEnd);
   }
 
   get memoryBytes(): number {
-    return this.#keys.length + this.blockCount * 28;
+    return this.#keys.length + this.blockCount * (this.#checksums === undefined ? 28 : 32);
   }
 
   offset(index: number): number {
@@ -48,6 +53,11 @@ export class TableIndex {
 
   size(index: number): number {
     return this.#sizes[index] as number;
+  }
+
+  /** The checksum that must stand behind the block; `undefined`: any that matches. */
+  checksum(index: number): number | undefined {
+    return this.#checksums?.[index];
   }
 
   /** Behind the block and its trailer. */
@@ -107,8 +117,12 @@ export class TableIndex {
       reader.read(block, offset);
       const userEnd = reader.keyLength - TAG_BYTES;
       const cursor = { bytes: block.bytes, offset: reader.valueStart, end: reader.valueEnd };
-      const handle: BlockHandle = readHandle(cursor, dataEnd); // bytes may follow it; LevelDB keeps them for later use
+      const handle: BlockHandle = readHandle(cursor, dataEnd); // bytes may follow it: LevelDB ignores them
       if (handle.offset < blockStart) block.fail('data blocks in the index overlap or do not ascend');
+      if (this.#checksums !== undefined) {
+        if (reader.valueEnd - cursor.offset < CHECKSUM_BYTES) block.fail('a line of the index lacks its checksum');
+        this.#checksums[index] = readFixed32(block.bytes, cursor.offset);
+      }
       blockStart = handle.offset + handle.size + TRAILER_BYTES;
       const sequence = roughSequence(reader.keyBytes, reader.keyLength);
       if (index > 0 && this.compare(index - 1, reader.keyBytes, 0, userEnd, sequence) >= 0) {

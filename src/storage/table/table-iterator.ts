@@ -9,7 +9,7 @@ import type { Block } from './block.ts';
 import type { BlockOwner } from './block-cache.ts';
 import { BlockIterator, type EntryFields } from './block-iterator.ts';
 import type { NamedFile } from '../file-system/read-fully.ts';
-import { isChecksumRight, unpackBlock } from './block-read.ts';
+import { isChecksumRight, isExpected, unpackBlock } from './block-read.ts';
 import { EntryHolder } from './entry-holder.ts';
 import type { TableIndex } from './table-index.ts';
 
@@ -149,7 +149,9 @@ export class TableIterator extends EntryHolder implements InternalIterator {
     const start = offset - this.#chunkOffset;
     const size = index.size(place);
     // One that does not match is read again on its own.
-    if (!isChecksumRight(this.#chunk, start, size)) return table.load(place, this.#isCacheFilled);
+    const isRight =
+      isExpected(this.#chunk, start, size, index.checksum(place)) && isChecksumRight(this.#chunk, start, size);
+    if (!isRight) return table.load(place, this.#isCacheFilled);
     const contents = unpackBlock(this.#chunk, start, size, table.source.name, offset);
     if (!this.#isCacheFilled) return table.admit(place, contents);
     // The next chunk will overwrite this one, and what the cache keeps must not hold all of it.

@@ -5,10 +5,16 @@
  */
 import { CorruptionError } from '../../errors.ts';
 import { FILTER_NAME } from '../codec/bloom.ts';
-import { Block } from './block.ts';
+import { compareBytes } from '../codec/compare.ts';
+import { crc32c } from '../codec/crc32c.ts';
+import { TAG_BYTES } from '../codec/internal-key.ts';
+import { Malformed } from '../codec/malformed.ts';
+import { Block, roughSequence } from './block.ts';
 import { forEachEntry } from './block-entries.ts';
 import type { Reading } from '../file-system/read-fully.ts';
 import { blockReading, corruptionFrom, isChecksumRight, unpackBlock } from './block-read.ts';
+import { BlockIterator } from './block-iterator.ts';
+import { EntryHolder } from './entry-holder.ts';
 import { FilterReader } from './filter-block.ts';
 import {
   type BlockHandle,
@@ -32,6 +38,19 @@ export interface TableParts {
   readonly dataEnd: number;
 }
 
+/** First and last internal key. */
+export interface TableBounds {
+  readonly smallest: Uint8Array;
+  readonly largest: Uint8Array;
+}
+
+/** What the manifest says of a table. */
+export interface ExpectedParts {
+  readonly fileNumber: number;
+  readonly fileBytes: number;
+  readonly bounds: TableBounds | undefined;
+}
+
 /** The last bytes of a file. */
 interface Tail {
   readonly bytes: Uint8Array;
@@ -46,11 +65,12 @@ interface MetaindexHandles {
 
 /**
  * @param name - of the file, for errors
- * @param fileBytes - its size according to the manifest
+ * @param expected - what the manifest says of it
  * @param actualBytes - its size
  * @throws CorruptionError
  */
-export function* readTableParts(name: string, fileBytes: number, actualBytes: number): Reading<TableParts> {
+export function* readTableParts(name: string, expected: ExpectedParts, actualBytes: number): Reading<TableParts> {
+  const { fileBytes } = expected;
   if (actualBytes !== fileBytes) {
     const reason = `the file has ${actualBytes} bytes, and the manifest says ${fileBytes}`;
     throw new CorruptionError(name, Math.min(actualBytes, fileBytes), reason);
@@ -66,19 +86,57 @@ export function* readTableParts(name: string, fileBytes: number, actualBytes: nu
   const metaindex = yield* readInto(name, footer.metaindex, tail, (contents) =>
     decodeMetaindex(new Block(contents, name, dataEnd), dataEnd),
   );
-  const filter =
-    metaindex.filter && (yield* readInto(name, metaindex.filter, tail, (bytes) => new FilterReader(bytes.slice())));
   const { properties: handle } = metaindex;
   const properties =
     handle &&
     (yield* readInto(name, handle, tail, (contents) => decodeProperties(new Block(contents, name, handle.offset))));
-  const index = yield* readInto(
-    name,
-    footer.index,
-    tail,
-    (contents) => new TableIndex(new Block(contents, name, footer.index.offset), dataEnd),
-  );
+  const number = properties?.tableNumber;
+  if (number !== undefined && number !== expected.fileNumber) {
+    throw new CorruptionError(name, handle?.offset ?? 0, `it is table ${number}, in the place of another one`);
+  }
+  const filter =
+    metaindex.filter &&
+    (yield* readInto(name, metaindex.filter, tail, (bytes) => {
+      requireChecksum(bytes, properties?.filterChecksum);
+      return new FilterReader(bytes.slice());
+    }));
+  const indexChecksum = properties?.indexChecksum;
+  const index = yield* readInto(name, footer.index, tail, (contents) => {
+    requireChecksum(contents, indexChecksum);
+    return new TableIndex(new Block(contents, name, footer.index.offset), dataEnd, indexChecksum !== undefined);
+  });
+  if (number === undefined) yield* checkBounds(name, index, expected.bounds);
   return { index, filter, properties, dataEnd };
+}
+
+/** Its own checksum was right; but it may be that of another table. */
+function requireChecksum(contents: Uint8Array, checksum: number | undefined): void {
+  if (checksum === undefined || crc32c(contents, 0, contents.length) === checksum) return;
+  throw new Malformed("another table's block is in the place of this one", 0);
+}
+
+/** A table that does not carry its number is known by its first and last key: no two tables have the same. */
+function* checkBounds(name: string, index: TableIndex, bounds: TableBounds | undefined): Reading<void> {
+  if (bounds === undefined || index.blockCount === 0) return;
+  const found = new EntryHolder();
+  const cursor = new BlockIterator(found);
+  const last = index.blockCount - 1;
+  for (const [place, key] of [
+    [0, bounds.smallest],
+    [last, bounds.largest],
+  ] as const) {
+    const offset = index.offset(place);
+    const contents = yield* blockReading(name, { offset, size: index.size(place) }, index.checksum(place));
+    cursor.open(new Block(contents, name, offset));
+    if (place === 0 && key === bounds.smallest) cursor.seekToFirst();
+    else cursor.seekToLast();
+    const userEnd = key.length - TAG_BYTES;
+    const isRight =
+      found.isValid &&
+      compareBytes(found.keyBytes, 0, found.keyEnd, key, 0, userEnd) === 0 &&
+      found.sequence === roughSequence(key, key.length);
+    if (!isRight) throw new CorruptionError(name, offset, 'it is another table than the MANIFEST says');
+  }
 }
 
 /** Finds the two names we know; any other is passed over, even if its handle makes no sense to us. */

@@ -11,6 +11,8 @@ export class TableOutput {
   #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   #length = 0;
   #takenBytes = 0;
+  /** Of the block written last, as it stands behind it. */
+  lastChecksum = 0;
   /** Room that the last buffer had; the next one gets the same. */
   #bufferBytes = BUFFER_BYTES_MIN;
 
@@ -45,7 +47,8 @@ export class TableOutput {
     const size = this.#length - start;
     const bytes = this.#reserve(TRAILER_BYTES);
     bytes[this.#length] = isCompressed ? TYPE_SNAPPY : TYPE_NONE;
-    writeFixed32(bytes, this.#length + 1, maskCrc(crc32c(bytes, start, this.#length + 1)));
+    this.lastChecksum = maskCrc(crc32c(bytes, start, this.#length + 1));
+    writeFixed32(bytes, this.#length + 1, this.lastChecksum);
     this.#length += TRAILER_BYTES;
     return { offset, size };
   }

@@ -1,7 +1,8 @@
 /**
  * A sorted table, open for reading. What is always needed (index and filter) is in memory, checked once at opening; data
- * blocks are read when asked for, each checked on its way in: length, checksum, type, restarts, and whether its keys are
- * between the separators around it, which catches a read that went to the wrong place.
+ * blocks are read when asked for, each checked on its way in: length, checksum, type, restarts, whether the checksum is the
+ * one that the index names, and whether its keys are between the separators around it. The last two catch a read that went
+ * to the wrong place, the first of them only in tables of our own.
  */
 import { IoError } from '../../errors.ts';
 import { compareBytes } from '../codec/compare.ts';
@@ -18,7 +19,7 @@ import type { FilterReader } from './filter-block.ts';
 import type { Lookup } from './lookup.ts';
 import type { TableIndex } from './table-index.ts';
 import { type DataBlocks, TableIterator, type TableIteratorOptions } from './table-iterator.ts';
-import { readTableParts, type TableParts } from './table-open.ts';
+import { readTableParts, type TableBounds, type TableParts } from './table-open.ts';
 import type { TableProperties } from './table-properties.ts';
 
 /**
@@ -64,6 +65,7 @@ export class Table implements DataBlocks {
    *
    * @param fileName - relative to the database directory, for errors
    * @param fileBytes - size of the file according to the manifest; any other size is damage
+   * @param bounds - first and last internal key according to the manifest, to know tables by that do not carry their number
    * @returns rejects with CorruptionError when anything does not fit, with IoError when the file cannot be read
    */
   static async open(
@@ -72,9 +74,11 @@ export class Table implements DataBlocks {
     fileName: string,
     fileBytes: number,
     cache: BlockCache,
+    bounds?: TableBounds,
   ): Promise<Table> {
     const source: NamedFile = { file, name: fileName };
-    const parts = await runReading(source, readTableParts(fileName, fileBytes, await file.size()));
+    const expected = { fileNumber, fileBytes, bounds };
+    const parts = await runReading(source, readTableParts(fileName, expected, await file.size()));
     return new Table(fileNumber, fileBytes, source, parts, cache);
   }
 
@@ -85,10 +89,12 @@ export class Table implements DataBlocks {
     fileName: string,
     fileBytes: number,
     cache: BlockCache,
+    bounds?: TableBounds,
   ): Table {
     if (file.sizeNow === undefined) throw new IoError('size', file.path, 'ENOSYS', 'failed');
     const source: NamedFile = { file, name: fileName };
-    const parts = runReadingNow(source, readTableParts(fileName, fileBytes, file.sizeNow()));
+    const expected = { fileNumber, fileBytes, bounds };
+    const parts = runReadingNow(source, readTableParts(fileName, expected, file.sizeNow()));
     return new Table(fileNumber, fileBytes, source, parts, cache);
   }
 
@@ -220,7 +226,9 @@ export class Table implements DataBlocks {
   }
 
   #readBlock(place: number): Reading<Uint8Array> {
-    return blockReading(this.source.name, { offset: this.index.offset(place), size: this.index.size(place) });
+    const { index } = this;
+    const handle = { offset: index.offset(place), size: index.size(place) };
+    return blockReading(this.source.name, handle, index.checksum(place));
   }
 
   #loadNow(place: number): Block {

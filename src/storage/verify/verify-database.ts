@@ -21,9 +21,11 @@ import {
 } from '../file-names.ts';
 import { databaseIdOf } from '../history/database-id.ts';
 import { ARCHIVE_DIRECTORY, archivePath, isDatabaseId } from '../history/history-names.ts';
+import { claimsOfLogs } from '../history/log-claims.ts';
 import { readCurrent } from '../manifest/current-file.ts';
 import { type ManifestState, readManifest } from '../manifest/read-manifest.ts';
 import { compareUserKeysOf, type TableMeta } from '../manifest/table-meta.ts';
+import { NO_CLAIMS } from '../wal/log-recovery.ts';
 import { compareReads } from './compare-reads.ts';
 import { VerifyContext, type VerifyPorts } from './verify-context.ts';
 import { verifyHistory } from './verify-history.ts';
@@ -235,7 +237,9 @@ class DatabaseCheck {
       const reason = 'the MANIFEST, which may have lost its end, names it, and it is missing';
       this.#context.add('missing', logName(logNumber), undefined, reason);
     }
-    return verifyLogs(this.#context, logs, this.#tablesLast);
+    const { fileSystem, location } = this.#context;
+    const claims = state === undefined ? NO_CLAIMS : await claimsOfLogs(fileSystem, location, state);
+    return verifyLogs(this.#context, logs, this.#tablesLast, claims);
   }
 
   async #checkHistory(state: ManifestState): Promise<number> {

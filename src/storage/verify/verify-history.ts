@@ -4,7 +4,8 @@
  *   STATE       one record, whole, and nothing behind it; its segments ascend
  *   NNNNNN.log  sealed: every record counts, to the last byte; with the first and last change that the state says.
  *               The live ones are checked as logs: they are the same files
- *   *.index     ticks ascend; the record at a tick's place begins with the operation that the tick says
+ *   *.index     ticks ascend; the record at a tick's place begins with the operation that the tick says;
+ *               a sealed log ends where its index says
  */
 import * as E from 'fp-ts/lib/Either.js';
 import { checkBatch } from '../codec/write-batch.ts';
@@ -12,7 +13,7 @@ import { logName, parseFileName, pathOf } from '../file-names.ts';
 import type { ReadableFile } from '../file-system/file-system.ts';
 import { ARCHIVE_DIRECTORY, indexName, parseArchiveName, segmentName, STATE } from '../history/history-names.ts';
 import { type HistoryState, readHistoryState, type SegmentInfo } from '../history/history-state.ts';
-import { SegmentIndexReader, type Tick } from '../history/segment-index.ts';
+import { readClaims, SegmentIndexReader, type Tick } from '../history/segment-index.ts';
 import type { VerifyContext } from './verify-context.ts';
 import { walkRecords } from './walk-records.ts';
 
@@ -119,7 +120,9 @@ async function checkSegment(
   try {
     const ticks = index === undefined ? undefined : new TickCheck(context, indexFile, index.file);
     await ticks?.begin(index?.size ?? 0);
-    await new SegmentCheck(context, name, opened.file, segment, ticks).run(opened.size);
+    const claims = index === undefined ? undefined : await readClaims(index.file, indexFile);
+    const sealed = segment.isLive ? 0 : Math.max(claims?.sealed ?? 0, claims?.durable ?? 0);
+    await new SegmentCheck(context, name, opened.file, segment, ticks).run(opened.size, sealed);
   } catch (error) {
     context.failed(error, name, 'history');
   } finally {
@@ -168,7 +171,8 @@ class SegmentCheck {
     this.#ticks = ticks;
   }
 
-  async run(size: number): Promise<void> {
+  /** @param sealed - the last change that must be in it */
+  async run(size: number, sealed: number): Promise<void> {
     const { info, isLive, fileNumber } = this.#segment;
     const end = await walkRecords(this.#context, this.#file, this.#name, ({ bytes, offset }) =>
       this.#take(bytes, offset),
@@ -180,6 +184,10 @@ class SegmentCheck {
       return;
     }
     if (end.type !== 'end') this.#context.add('history', this.#name, end.offset, end.reason);
+    if (end.type === 'end' && this.#last < sealed) {
+      const reason = `it ends with change ${this.#last}, and its index says that ${sealed} was in it`;
+      this.#context.add('history', this.#name, end.offset, reason);
+    }
     if (info === undefined) return;
     const { firstSequence, lastSequence, bytes } = info;
     if (end.type === 'end' && (firstSequence !== this.#first || lastSequence !== this.#last)) {

@@ -3,7 +3,7 @@
  * it would drop as the torn end of a write a warning. Then the bytes between their records.
  */
 import * as E from 'fp-ts/lib/Either.js';
-import { type LogFile, recoverLogs } from '../wal/log-recovery.ts';
+import { type LogClaims, type LogFile, recoverLogs } from '../wal/log-recovery.ts';
 import type { VerifyContext } from './verify-context.ts';
 import { walkRecords } from './walk-records.ts';
 
@@ -15,11 +15,13 @@ export interface CheckedLogs {
 /**
  * @param logs - numbers and names, ascending
  * @param tablesLast - the manifest's last sequence number
+ * @param claims - what their indexes say of them
  */
 export async function verifyLogs(
   context: VerifyContext,
   logs: readonly { readonly number: number; readonly name: string }[],
   tablesLast: number,
+  claims: LogClaims,
 ): Promise<CheckedLogs> {
   const opened: LogFile[] = [];
   try {
@@ -27,15 +29,20 @@ export async function verifyLogs(
       const log = await context.open(name);
       if (log !== undefined) opened.push({ number, name, file: log.file });
     }
-    return await checkOpened(context, opened, tablesLast);
+    return await checkOpened(context, opened, tablesLast, claims);
   } finally {
     for (const { file } of opened) await file.close();
   }
 }
 
-async function checkOpened(context: VerifyContext, logs: readonly LogFile[], tablesLast: number): Promise<CheckedLogs> {
+async function checkOpened(
+  context: VerifyContext,
+  logs: readonly LogFile[],
+  tablesLast: number,
+  claims: LogClaims,
+): Promise<CheckedLogs> {
   const sink = { batch: (...[, , , , count]: BatchArguments) => context.looked(count) };
-  const report = await recoverLogs(logs, tablesLast, sink, { salvage: true })();
+  const report = await recoverLogs(logs, tablesLast, sink, { salvage: true, claims })();
   if (E.isLeft(report)) {
     context.failed(report.left, logs[0]?.name ?? '');
     return { batches: 0, lastSequence: tablesLast };

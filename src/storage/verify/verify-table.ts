@@ -8,13 +8,15 @@
  */
 import { CorruptionError } from '../../errors.ts';
 import { bloomHash, FILTER_NAME } from '../codec/bloom.ts';
+import { crc32c } from '../codec/crc32c.ts';
 import { compareInternal, readKind, TAG_BYTES } from '../codec/internal-key.ts';
+import { parseFileName } from '../file-names.ts';
 import type { ReadableFile } from '../file-system/file-system.ts';
 import { type NamedFile, readFully } from '../file-system/read-fully.ts';
 import { KIND_DELETE, KIND_SET, SEQUENCE_MAX } from '../read/internal-iterator.ts';
 import { Block, BlockEntryReader, roughSequence } from '../table/block.ts';
 import { forEachEntry } from '../table/block-entries.ts';
-import { corruptionFrom, isChecksumRight, readBlock, unpackBlock } from '../table/block-read.ts';
+import { corruptionFrom, isChecksumRight, isExpected, readBlock, unpackBlock } from '../table/block-read.ts';
 import { FilterReader } from '../table/filter-block.ts';
 import {
   type BlockHandle,
@@ -162,7 +164,11 @@ class TableCheck {
     const { offset } = footer.index;
     const indexBlock = new Block(await readBlock(this.#source, footer.index), name, offset);
     this.#checkRestarts(indexBlock);
-    const index = decoding(name, offset, () => new TableIndex(indexBlock, dataEnd));
+    const checksum = properties?.indexChecksum;
+    if (checksum !== undefined && checksum !== crc32c(indexBlock.bytes, 0, indexBlock.bytes.length)) {
+      indexBlock.fail('another index is in the place of this one');
+    }
+    const index = decoding(name, offset, () => new TableIndex(indexBlock, dataEnd, checksum !== undefined));
     const handles = [...named.map(([, handle]) => handle), footer.metaindex, footer.index];
     return { footer, index, filter, properties, handles };
   }
@@ -229,7 +235,9 @@ class TableCheck {
     const offset = index.offset(place);
     const size = index.size(place);
     const start = offset - chunkOffset;
-    if (!isChecksumRight(chunk, start, size)) return readBlock(this.#source, { offset, size }); // once more
+    const checksum = index.checksum(place);
+    const isRight = isExpected(chunk, start, size, checksum) && isChecksumRight(chunk, start, size);
+    if (!isRight) return readBlock(this.#source, { offset, size }, checksum); // once more
     return unpackBlock(chunk, start, size, this.#source.name, offset);
   }
 
@@ -281,7 +289,7 @@ class TableCheck {
     if (restart < block.restartCount && block.entriesEnd > 0) block.fail('a restart points to no entry');
   }
 
-  #wrong(code: 'order' | 'filter', offset: number, reason: string): void {
+  #wrong(code: 'order' | 'filter' | 'bounds', offset: number | undefined, reason: string): void {
     this.#isReadable = false;
     this.#context.add(code, this.#source.name, offset, reason);
   }
@@ -317,13 +325,17 @@ class TableCheck {
         largestSequence === this.#largestSequence;
       if (!isRight) context.add('properties', name, undefined, 'its properties are not what is in it');
     }
+    const number = properties?.tableNumber;
+    if (number !== undefined && number !== parseFileName(name)?.fileNumber) {
+      this.#wrong('bounds', undefined, `it is table ${number}, in the place of another one`);
+    }
     if (this.#expected === undefined) return;
     const { smallest, largest, lastSequence } = this.#expected;
     if (compareInternal(this.#first, 0, this.#first.length, smallest, 0, smallest.length) !== 0) {
-      context.add('bounds', name, 0, 'it does not begin with the key that the manifest says');
+      this.#wrong('bounds', 0, 'it does not begin with the key that the manifest says');
     }
     if (compareInternal(this.#lastKey, 0, this.#lastLength, largest, 0, largest.length) !== 0) {
-      context.add('bounds', name, undefined, 'it does not end with the key that the manifest says');
+      this.#wrong('bounds', undefined, 'it does not end with the key that the manifest says');
     }
     if (this.#largestSequence > lastSequence) {
       const reason = `it has sequence number ${this.#largestSequence}, and the manifest's last is ${lastSequence}`;

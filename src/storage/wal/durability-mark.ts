@@ -25,8 +25,9 @@
  * 5. After a failed write or sync, nothing is acknowledged in a later log before what memory holds is in a table and the
  *    manifest has let go of the failed log. The same holds for a log that recovery has cut short.
  *
- * What stays open: records that were synced last of all, with no mark behind them. If they rot, and nothing else was written
- * since, they look like a torn tail.
+ * What stays open: records that were synced last of all, with no mark behind them. For them the index of the log speaks, as long
+ * as the power has not taken it (`history/segment-index.ts`). If both are gone, and nothing else was written since, they look
+ * like a torn tail.
  */
 import { OutOfRangeError } from '../../errors.ts';
 import { writeFixed64 } from '../codec/fixed.ts';

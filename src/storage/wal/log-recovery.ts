@@ -13,9 +13,14 @@
  * be read, since what LevelDB wrote is cut from the end, not out of the middle. A log whose first record cannot be read is
  * ours if a log before it is, or a mark can be found in it.
  *
+ * The end of the last log has no mark behind it. There the indexes of the logs speak (`history/segment-index.ts`): what they
+ * claim counts like a mark at the very end. They are not synced; so after a power cut they may say less, and never more.
+ *
  * Beyond the reader's `torn` and `bad`, these places do not fit:
  *
  * - A mark claims more than was recovered, although all records up to it were read: a log, or the end of one, is missing.
+ * - All records were read, and an index claims more: the end of the last log is missing, or all of it.
+ * - The first batch of a log is not the one that its index begins with, or one that is in tables: it is another log.
  * - A batch is malformed, or its sequence numbers are not all above those before it, though its checksum is right: damage.
  * - The first batch of a log of ours leaves out numbers after the log before, if that is not LevelDB's: the end of the older
  *   log may have been lost while the younger one was kept, and what is recovered must have no hole.
@@ -56,7 +61,23 @@ export interface RecoverySink {
   ): Step;
 }
 
+/** What the indexes of logs say of them. */
+export interface LogClaims {
+  /** Everything up to here was durable, in these logs or before them; 0: nothing is said. */
+  readonly durable: number;
+  /** The number of the log whose index says so. */
+  readonly claimedBy: number;
+  /** Of each log by its number, as far as it is known: the first operation in it. */
+  readonly firsts: ReadonlyMap<number, number>;
+  /** Whether the MANIFEST is this engine's, which counts what is in tables, and nothing else. */
+  readonly isManifestOurs: boolean;
+}
+
+export const NO_CLAIMS: LogClaims = { durable: 0, claimedBy: 0, firsts: new Map(), isManifestOurs: false };
+
 export interface RecoveryOptions {
+  /** Default: nothing is known. */
+  readonly claims?: LogClaims | undefined;
   /** Whether to stop at damage and report it, instead of failing; what follows it is dropped. */
   readonly salvage: boolean;
 }
@@ -100,7 +121,7 @@ export function recoverLogs(
 ): TaskEither<EngineError, RecoveryReport> {
   return async () => {
     try {
-      return E.right(await new LogRecovery(logs, lastSequence, sink).run(options));
+      return E.right(await new LogRecovery(logs, lastSequence, sink, options.claims ?? NO_CLAIMS).run(options));
     } catch (error) {
       if (error instanceof EngineError) return E.left(error);
       throw error; // a bug, not bad bytes
@@ -141,14 +162,19 @@ class LogRecovery {
   /** The last number in a batch recovered from the logs. */
   #recovered: number | undefined;
   #batches = 0;
+  readonly #claims: LogClaims;
   /** Whether the log at hand is ours; for one without a readable record, whether the log before is. */
   #isOurs: boolean | undefined;
   #isFirstRecord = true;
+  #isFirstBatch = true;
   /** Where the log before ended, until a batch has shown that the log at hand goes on from there. */
   #seam: { readonly index: number; readonly offset: number } | undefined;
 
-  constructor(logs: readonly LogFile[], lastSequence: number, sink: RecoverySink) {
+  readonly #ends: { readonly index: number; readonly offset: number }[] = [];
+
+  constructor(logs: readonly LogFile[], lastSequence: number, sink: RecoverySink, claims: LogClaims) {
     this.#logs = logs;
+    this.#claims = claims;
     this.#tablesLast = lastSequence;
     this.#sink = sink;
   }
@@ -172,11 +198,13 @@ class LogRecovery {
     for (const [index, log] of this.#logs.entries()) {
       const reader = new RecordReader(log.file, log.name);
       this.#isFirstRecord = true;
+      this.#isFirstBatch = true;
       for (;;) {
         const answer = reader.next();
         const outcome = answer instanceof Promise ? await answer : answer;
         if (outcome.type === 'end') {
           this.#seam = { index, offset: outcome.offset };
+          this.#ends.push(this.#seam);
           break;
         }
         if (outcome.type !== 'record') {
@@ -203,7 +231,22 @@ class LogRecovery {
         this.#seam = undefined;
       }
     }
-    return undefined;
+    return this.#missingEnd();
+  }
+
+  /** All was read, and it is less than was durable. */
+  #missingEnd(): Break | undefined {
+    const seam = this.#seam;
+    if (seam === undefined || this.#claimed <= this.#last) return undefined;
+    const { claimedBy } = this.#claims;
+    const place = this.#ends.find(({ index }) => this.#logs[index]?.number === claimedBy);
+    const what = place === undefined ? `log ${claimedBy} is missing` : 'its end is missing';
+    return { ...(place ?? seam), reason: `${what}: ${this.#lost(this.#claimed + 1)}`, behind: undefined };
+  }
+
+  /** What the indexes claim to be durable; they say nothing of a log of LevelDB. */
+  get #claimed(): number {
+    return this.#isOurs === false ? 0 : this.#claims.durable;
   }
 
   /** The first record of a log tells whose it is. */
@@ -223,6 +266,17 @@ class LogRecovery {
   }
 
   #checkOrder(sequence: number, index: number, offset: number): Break | 'hole' | undefined {
+    const first = this.#isFirstBatch ? this.#claims.firsts.get((this.#logs[index] as LogFile).number) : undefined;
+    this.#isFirstBatch = false;
+    if (this.#isOurs === true && first !== undefined && sequence !== first) {
+      const reason = `it begins with sequence number ${sequence}, and its index says that it began with ${first}`;
+      return { index, offset, reason, behind: undefined };
+    }
+    const isCounted = this.#claims.isManifestOurs && this.#recovered === undefined && sequence <= this.#tablesLast;
+    if (this.#isOurs === true && isCounted) {
+      const reason = `it begins with sequence number ${sequence}, and up to ${this.#tablesLast} all is in tables`;
+      return { index, offset, reason, behind: undefined };
+    }
     const recovered = this.#recovered;
     if (recovered !== undefined && sequence <= recovered) {
       const reason = `a write batch begins with sequence number ${sequence}, the one before ends with ${recovered}`;
@@ -271,7 +325,9 @@ class LogRecovery {
   }
 
   /** Why the break is damage; `undefined`: a torn tail. */
-  #damage(reason: string, { claim, batchSequence }: Behind): string | undefined {
+  #damage(reason: string, behind: Behind): string | undefined {
+    const { batchSequence } = behind;
+    const claim = Math.max(behind.claim, this.#claimed === 0 ? 0 : this.#claimed + 1);
     const isOurs = this.#isOurs === true || (this.#isFirstRecord && claim > 0);
     if (!isOurs) {
       if (batchSequence === undefined) return undefined;

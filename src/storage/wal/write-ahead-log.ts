@@ -212,6 +212,16 @@ export class WriteAheadLog {
     this.#appended(group, bytesBefore);
     if (group.isSynced) await this.sync();
     this.#count(group, bytesBefore);
+    if (group.isSynced) this.#claimDurable(); // a first group could not be spoken of before
+  }
+
+  /** Says in the newest index what the marks will say in the log, where something follows. */
+  #claimDurable(): void {
+    const active = this.#active.segment;
+    const before = this.#retired.at(-1)?.segment;
+    // What is in the active log and not counted yet is not for the index of the one before.
+    if (active.isEmpty) before?.noteDurable(Math.min(this.#durableSequence, before.lastSequence));
+    else active.noteDurable(this.#durableSequence);
   }
 
   #appended(group: EncodedGroup, bytesBefore: number): void {
@@ -242,6 +252,7 @@ export class WriteAheadLog {
     }
     this.syncs += 1;
     this.noteDurable(upTo);
+    this.#claimDurable();
     await this.#removeObsolete();
   }
 
@@ -265,6 +276,7 @@ export class WriteAheadLog {
       );
       const counted = segment.isEmpty ? EMPTY_LOG_BYTES_MAX : segment.bytes;
       if (!isSynced || writer.bytesWritten > counted) await this.#archive.rewrite(segment);
+      else await segment.seal();
     }
   }
 

@@ -13,6 +13,7 @@ it('a live segment knows what counts of its log, and gives commit times at most 
   expect(segment.count(13, 13, 300, 350, 1019)).toBe(1010);
   expect(segment.isEmpty).toBe(false);
   expect(segment.info()).toEqual({
+    hasGaps: true,
     fileNumber: 7,
     firstSequence: 5,
     lastSequence: 13,

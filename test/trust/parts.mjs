@@ -10,5 +10,18 @@ const vitest = (factor, ...words) => ({
 
 /** @type {readonly { id: string, title: string, program: string, words: readonly string[], env?: Record<string, string> }[]} */
 export const parts = [
+  // Per second of a free core: about 80 images. 1,000,000 of them: factor 320, four hours.
+  {
+    id: 'T1',
+    title: 'a crash at every file call',
+    ...vitest(40, 'test/crash/crash-points.test.ts', '-t', 'with every durable write'),
+  },
+  {
+    id: 'T2',
+    title: 'a crash at every file call of the recovery from one',
+    ...vitest(4, 'test/crash/crash-points.test.ts', '-t', 'in the recovery'),
+  },
+  // Factor 12 fails every call once; 72 in each of the six ways, too: an hour.
+  { id: 'T3', title: 'an error at every file call', ...vitest(12, 'test/crash/fault-points.test.ts') },
   { id: 'T4', title: 'killed from outside, at random moments', ...vitest(25, 'test/crash/consumer-kill.test.ts') },
 ];

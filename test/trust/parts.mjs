@@ -23,5 +23,18 @@ export const parts = [
   },
   // Factor 12 fails every call once; 72 in each of the six ways, too: an hour.
   { id: 'T3', title: 'an error at every file call', ...vitest(12, 'test/crash/fault-points.test.ts') },
-  { id: 'T4', title: 'killed from outside, at random moments', ...vitest(25, 'test/crash/consumer-kill.test.ts') },
+  // 360 kills, of five workloads. 2,000 of them: factor 100, an hour.
+  {
+    id: 'T4',
+    title: 'killed from outside, at random moments',
+    ...vitest(18, 'test/crash/consumer-kill.test.ts', 'test/crash/store-kill.test.ts'),
+  },
+  // 200 cuts of each file system that is here: factor 5. Without root and loop devices it says so, and tries nothing.
+  {
+    id: 'T5',
+    title: 'the power cut off under ext4 and xfs',
+    program: 'node',
+    words: ['test/trust/power-cut.mjs'],
+    env: { ALLUVIUM_RUNS_FACTOR: '5' },
+  },
 ];

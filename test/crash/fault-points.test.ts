@@ -28,6 +28,27 @@ const SHORT_READS: readonly FaultKind[] = [
   { code: 'short', arrives: 'all but one byte' },
 ];
 
+/** Calls, by what they are for. */
+const KINDS = [
+  ['create', '.ldb'],
+  ['create', '.log'],
+  ['create', 'MANIFEST'],
+  ['sync', '.ldb'],
+  ['sync', '.log'],
+  ['sync', 'MANIFEST'],
+  ['append', '.log'],
+  ['append', '.ldb'],
+  ['append', 'MANIFEST'],
+  ['syncDirectory', ''],
+  ['rename', ''],
+  ['remove', ''],
+  ['close', ''],
+  ['read', ''],
+  ['open', ''],
+  ['list', ''],
+  ['size', ''],
+] as const;
+
 watchRejections();
 
 /** Fails call N, and, `forGood`, all calls after it. */
@@ -129,26 +150,7 @@ describe('a file call that fails', () => {
     'for good, of one kind: ends in errors, not in silence, and loses nothing',
     { timeout: 10 * PROPERTY_MS },
     async () => {
-      const kinds = [
-        ['create', '.ldb'],
-        ['create', '.log'],
-        ['create', 'MANIFEST'],
-        ['sync', '.ldb'],
-        ['sync', '.log'],
-        ['sync', 'MANIFEST'],
-        ['append', '.log'],
-        ['append', '.ldb'],
-        ['append', 'MANIFEST'],
-        ['syncDirectory', ''],
-        ['rename', ''],
-        ['remove', ''],
-        ['close', ''],
-        ['read', ''],
-        ['open', ''],
-        ['list', ''],
-        ['size', ''],
-      ] as const;
-      for (const [index, [name, part]] of kinds.entries()) {
+      for (const [index, [name, part]] of KINDS.entries()) {
         for (const first of [0, 60 + (seed % 60)]) {
           const fault = FAULTS[(index + seed) % FAULTS.length] as (typeof FAULTS)[number];
           const what = `ALLUVIUM_SEED=${seed}: ${fault.code} at each ${name} ${part} from call ${first} on`;
@@ -157,4 +159,20 @@ describe('a file call that fails', () => {
       }
     },
   );
+
+  it('once, of each kind: is answered, got over, and loses nothing', { timeout: 10 * PROPERTY_MS }, async () => {
+    for (const [index, [name, part]] of KINDS.entries()) {
+      for (let count = runs(1); count > 0; count -= 1) {
+        const fault = FAULTS[(index + count + seed) % FAULTS.length] as FaultKind;
+        const first = ((seed % 997) * (count + 7)) % Math.floor(callsOfSound / 2);
+        let hasHit = false;
+        const plan = (fileSystem: FaultFileSystem): FaultPlan => {
+          const all = kindFromCall(fault, first, name, part)(fileSystem);
+          return { ...fault, isHit: (operation) => !hasHit && (hasHit = all.isHit(operation)) };
+        };
+        const what = `ALLUVIUM_SEED=${seed}: ${fault.code} at one ${name} ${part} after call ${first}`;
+        note(await round(what, seed, plan, true));
+      }
+    }
+  });
 });

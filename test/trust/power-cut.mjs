@@ -194,7 +194,6 @@ async function checkHistory(store, count) {
 }
 
 async function runKind(kind, cutter, random) {
-  const figures = { cuts: 0, creations: 0, cachesLost: 0, acknowledged: 0, violations: 0 };
   const folder = mkdtempSync(join(tmpdir(), 'alluvium-power-cut-'));
   const disk = new Disk(folder, kind);
   try {
@@ -219,16 +218,18 @@ async function runKind(kind, cutter, random) {
         throw new Error(`ALLUVIUM_SEED=${seed}: ${what}: ${error.message}`, { cause: error });
       }
       if (isCreation) rmSync(directory, { recursive: true });
-      figures.cuts += 1;
-      figures.creations += isCreation ? 1 : 0;
-      figures.cachesLost += isCacheLost ? 1 : 0;
-      figures.acknowledged += acknowledged.size;
+      record({
+        cuts: 1,
+        creations: isCreation ? 1 : 0,
+        cachesLost: isCacheLost ? 1 : 0,
+        acknowledged: acknowledged.size,
+        violations: 0,
+      });
     }
   } finally {
     await disk.remove();
     rmSync(folder, { recursive: true, force: true });
   }
-  return figures;
 }
 
 function record(figures) {
@@ -258,9 +259,8 @@ if (why !== undefined) {
         console.log(`${kind.make} is skipped: it is not here`);
         continue;
       }
-      const figures = await runKind(kind, cutter, random);
-      console.log(kind.make, kind.options, figures);
-      record(figures);
+      await runKind(kind, cutter, random);
+      console.log(`${kind.make} (${kind.options}) held through ${2 * CUTS} cuts`);
     }
   } finally {
     cutter.stdin.end();

@@ -5,13 +5,23 @@
  */
 import type { FileOperation, FileOperationHook } from '../../src/storage/file-system/memory-faults.ts';
 import { type FileSystem, MemoryFileSystem, open, type OpenOptions, type Store } from '../../src/index.ts';
+import { CrashConsumers, type ConsumersDemand } from './crash-consumers.ts';
 import { DelayedFileSystem } from './delayed-file-system.ts';
 import { scanStore } from './store-commands.ts';
 import { randomOf } from './runs.ts';
 import type { TextEntry } from './sorted-model.ts';
-import { TrackedWrites } from './tracked-writes.ts';
+import { type Demand, TrackedWrites, type WriteState } from './tracked-writes.ts';
 
 export const DIRECTORY = '/db';
+
+/**
+ * - `'kv'`: writes, flushes, compactions, and the store closed and opened now and then.
+ * - `'consumers'`: two durable consumers besides, and history that is kept only for them.
+ * - `'retention'`: history that goes as soon as it may.
+ * - `'backup'`: backups, while everything goes on.
+ */
+export type WorkloadKind = 'kv' | 'consumers' | 'retention' | 'backup';
+export const WORKLOAD_KINDS: readonly WorkloadKind[] = ['kv', 'consumers', 'retention', 'backup'];
 
 /** Options under which 30 writes flush, compact, and rotate logs and manifests; from the seed. */
 export function workloadOptions(random: () => number): OpenOptions {
@@ -31,18 +41,39 @@ export function workloadOptions(random: () => number): OpenOptions {
   };
 }
 
+/** A backup that was begun. */
+export interface BegunBackup {
+  readonly path: string;
+  /** Of the writes at the call: what was acknowledged by then is in it. */
+  readonly states: readonly WriteState[];
+  readonly isDone: boolean;
+}
+
+/** What a crash of a workload must have left. */
+export interface WorkloadDemand extends Demand {
+  readonly consumers: ConsumersDemand;
+  readonly backups: readonly BegunBackup[];
+}
+
 export class Workload {
+  readonly kind: WorkloadKind;
   readonly options: OpenOptions;
   readonly tracked: TrackedWrites;
+  readonly consumers: CrashConsumers;
   readonly fileSystem: MemoryFileSystem;
   readonly #slowFileSystem: FileSystem;
   readonly #random: () => number;
+  #backups: readonly BegunBackup[] = [];
   store: Store | undefined;
 
-  constructor(seed: number, onOperation: FileOperationHook, options: OpenOptions = {}) {
+  constructor(seed: number, onOperation: FileOperationHook, kind: WorkloadKind = 'kv') {
+    this.kind = kind;
     this.#random = randomOf(seed);
-    this.options = { ...workloadOptions(this.#random), ...options };
+    const options = workloadOptions(this.#random);
+    const isHistoryShort = kind === 'consumers' || kind === 'retention';
+    this.options = isHistoryShort ? { ...options, historyBytesMax: 0 } : options;
     this.tracked = new TrackedWrites(this.#random);
+    this.consumers = new CrashConsumers(seed + 2);
     this.fileSystem = new MemoryFileSystem({ onOperation });
     // A call takes effect some turns after it was made, as on a disk: else an answer that comes too early would not show.
     const turns = randomOf(seed + 1);
@@ -51,13 +82,20 @@ export class Workload {
     });
   }
 
-  /** What the store says is durable at this moment. */
-  get durableSequence(): number {
-    return this.store?.stats().durableSequence ?? 0;
+  /** What a crash at this moment must leave. */
+  demand(): WorkloadDemand {
+    return {
+      states: this.tracked.states(),
+      isKill: true,
+      durableSequence: this.store?.stats().durableSequence ?? 0,
+      consumers: this.consumers.demand(),
+      backups: this.#backups,
+    };
   }
 
   async open(): Promise<Store> {
     this.store = await open(DIRECTORY, { ...this.options, fileSystem: this.#slowFileSystem });
+    if (this.kind === 'consumers') this.consumers.start(this.store);
     return this.store;
   }
 
@@ -67,6 +105,7 @@ export class Workload {
     this.store = undefined; // its figures are those of the next one from here on
     await store?.close();
     this.tracked.madeDurable(issued);
+    this.consumers.closed();
   }
 
   /** Opens, writes, flushes, compacts, reopens, closes. Nothing in it may fail. */
@@ -87,7 +126,8 @@ export class Workload {
         await store.flush();
         this.tracked.madeDurable(issued);
       } else if (choice < 0.9) {
-        await store.compact();
+        if (this.kind === 'backup') await this.#backUp(store);
+        else await store.compact();
       } else if (choice < 0.95) {
         const [entry] = await scanStore(store, { way: 'pull', limit: 1 });
         if (entry !== undefined) store.snapshot(); // never closed: it must not keep anything from being recovered
@@ -99,6 +139,15 @@ export class Workload {
     }
     await Promise.all(unanswered);
     await this.close();
+    if (this.consumers.failures.length > 0) throw new Error(`a consumer: ${this.consumers.failures.join('; ')}`);
+  }
+
+  async #backUp(store: Store): Promise<void> {
+    const begun = { path: `/copies/${this.#backups.length}`, states: this.tracked.states(), isDone: false };
+    const before = this.#backups;
+    this.#backups = [...before, begun];
+    await store.backup(begun.path);
+    this.#backups = [...before, { ...begun, isDone: true }];
   }
 }
 

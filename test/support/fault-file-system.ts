@@ -14,12 +14,21 @@ import type {
   WritableFile,
 } from '../../src/storage/file-system/file-system.ts';
 
-/** Fails the calls that `isHit` picks, with this system code. */
+/** How much of an append or a read happens before its failure: a part of its bytes, from 0 to 1, or so many. */
+export type Arriving = number | 'one byte' | 'all but one byte';
+
+/** Fails the calls that `isHit` picks. */
 export interface FaultPlan {
+  /** The system's code; `'short'`: a read gives too few bytes, and says nothing. It concerns reads only. */
   readonly code: string;
-  /** For an append: the part of its bytes that arrives all the same, from 0 to 1. */
-  readonly arrives: number;
+  /** Of an append, or a short read. */
+  readonly arrives: Arriving;
   isHit(operation: FileOperation): boolean;
+}
+
+function arrivingOf(bytes: number, arrives: Arriving): number {
+  if (typeof arrives === 'number') return Math.floor(bytes * arrives);
+  return arrives === 'one byte' ? Math.min(1, bytes) : Math.max(0, bytes - 1);
 }
 
 export class FaultFileSystem implements FileSystem {
@@ -34,6 +43,8 @@ export class FaultFileSystem implements FileSystem {
   faults = 0;
   calls = 0;
   locks = 0;
+  /** Bytes that the read under way may give. */
+  #readMax = Infinity;
 
   constructor(memory?: MemoryFileSystem) {
     const onOperation = (operation: FileOperation): Error | undefined => this.#onOperation(operation);
@@ -45,9 +56,14 @@ export class FaultFileSystem implements FileSystem {
     if (this.isFinished) this.lateCalls.push(`${operation.name} ${operation.path}`);
     const { plan } = this;
     if (plan?.isHit(operation) !== true) return undefined;
+    const arriving = arrivingOf(operation.bytes, plan.arrives);
+    if (plan.code === 'short') {
+      if (operation.name !== 'read') return undefined;
+      this.#readMax = arriving;
+    }
     this.faults += 1;
-    const arriving = operation.name === 'append' ? Math.floor(operation.bytes * plan.arrives) : 0;
-    return new Fault(plan.code, arriving);
+    if (plan.code === 'short') return undefined;
+    return new Fault(plan.code, operation.name === 'append' ? arriving : 0);
   }
 
   realPath(path: string): Promise<string> {
@@ -89,10 +105,19 @@ export class FaultFileSystem implements FileSystem {
     return {
       path: file.path,
       size: () => file.size(),
-      read: (into, position) => file.read(into, position),
+      read: (into, position) => {
+        this.#readMax = Infinity;
+        const reading = file.read(into, position);
+        const max = this.#readMax;
+        return reading.then((count) => Math.min(count, max));
+      },
       // The memory file system has both.
       sizeNow: () => file.sizeNow?.() ?? 0,
-      readNow: (into, position) => file.readNow?.(into, position) ?? 0,
+      readNow: (into, position) => {
+        this.#readMax = Infinity;
+        const count = file.readNow?.(into, position) ?? 0;
+        return Math.min(count, this.#readMax);
+      },
       close: this.#closer(path, () => file.close()),
     };
   }

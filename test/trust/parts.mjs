@@ -10,6 +10,33 @@ const vitest = (factor, ...words) => ({
 
 /** @type {readonly { id: string, title: string, program: string, words: readonly string[], env?: Record<string, string> }[]} */
 export const parts = [
+  // Per second of a free core: about 80 images. 1,000,000 of them: factor 320, four hours.
+  {
+    id: 'T1',
+    title: 'a crash at every file call',
+    ...vitest(40, 'test/crash/crash-points.test.ts', '-t', 'with every durable write'),
+  },
+  {
+    id: 'T2',
+    title: 'a crash at every file call of the recovery from one',
+    ...vitest(4, 'test/crash/crash-points.test.ts', '-t', 'in the recovery'),
+  },
+  // Factor 12 fails every call once; 72 in each of the six ways, too: an hour.
+  { id: 'T3', title: 'an error at every file call', ...vitest(12, 'test/crash/fault-points.test.ts') },
+  // 360 kills, of five workloads. 2,000 of them: factor 100, an hour.
+  {
+    id: 'T4',
+    title: 'killed from outside, at random moments',
+    ...vitest(18, 'test/crash/consumer-kill.test.ts', 'test/crash/store-kill.test.ts'),
+  },
+  // 200 cuts of each file system that is here: factor 5. Without root and loop devices it says so, and tries nothing.
+  {
+    id: 'T5',
+    title: 'the power cut off under ext4 and xfs',
+    program: 'node',
+    words: ['test/trust/power-cut.mjs'],
+    env: { ALLUVIUM_RUNS_FACTOR: '5' },
+  },
   // Every damage there is, some 130,000: an hour and a half on a quiet machine. 40 tries some 10,000 of them in a few minutes.
   { id: 'T6', title: 'damage to each byte and file of small stores', ...vitest(40, 'test/crash/damage.test.ts') },
   {
@@ -20,7 +47,6 @@ export const parts = [
   },
   // A night: 1,000.
   { id: 'T8', title: 'reads that give something else', ...vitest(30, 'test/crash/faulty-reads.test.ts') },
-  { id: 'T4', title: 'killed from outside, at random moments', ...vitest(25, 'test/crash/consumer-kill.test.ts') },
   // Two million nonces, 50,000 values, 800 crashes, in 21 minutes beside a load of 30, so in few alone. A night: factor 10,000.
   { id: 'ENC', title: 'encrypted values: damaged, moved, crashed', ...vitest(100, 'test/encryption') },
 ];

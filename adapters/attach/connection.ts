@@ -1,7 +1,7 @@
 /** The attached side of one connection: a hello, then messages both ways, until it breaks. Knows nothing of what they mean. */
 import { connect, type Socket } from 'node:net';
 import { AttachProtocolError } from './attach-error.ts';
-import { encodeMessage, FrameReader } from './frames.ts';
+import { encodeMessage, FrameReader, HELLO_BYTES_MAX, MESSAGE_BYTES_MAX } from './frames.ts';
 import { packageVersion } from './package-version.ts';
 import { type Answer, type OwnerHello, PROTOCOL, PROTOCOL_VERSION, readAnswer, readOwnerHello } from './protocol.ts';
 
@@ -15,7 +15,7 @@ export interface ConnectionEvents {
 
 export class Connection {
   readonly #socket: Socket;
-  readonly #reader = new FrameReader();
+  readonly #reader = new FrameReader(HELLO_BYTES_MAX);
   #events: ConnectionEvents | undefined;
   #greet: ((hello: OwnerHello) => void) | undefined;
   #refuse: ((error: unknown) => void) | undefined;
@@ -104,6 +104,7 @@ export class Connection {
         if (first === undefined) return;
         this.#socket.pause(); // until somebody listens to answers
         this.#greet(readOwnerHello(first.message));
+        this.#reader.messageBytesMax = MESSAGE_BYTES_MAX;
         return;
       }
       for (let next = this.#reader.next(); next !== undefined; next = this.#reader.next()) {

@@ -16,6 +16,8 @@ import { AttachProtocolError } from './attach-error.ts';
 export const FRAME_BYTES_MAX: number = 64 * 1024 * 1024;
 /** Longest content of a frame that is sent: what a frame holds up, it holds up for this long only. */
 const FRAME_BYTES_SENT: number = 8 * 1024 * 1024;
+/** Longest first message of either side, before which nothing is known of it. */
+export const HELLO_BYTES_MAX: number = 64 * 1024;
 /** Longest message: the longest batch, and some more for what is around it. */
 export const MESSAGE_BYTES_MAX: number = 1024 * 1024 * 1024 + FRAME_BYTES_MAX;
 const HEADER_BYTES = 5;
@@ -46,13 +48,25 @@ export interface Received {
   readonly bytes: number;
 }
 
-/** Puts together what comes in pieces. */
+/**
+ * Puts together what comes in pieces.
+ *
+ * Some bytes of node:v8's format stand for much more than themselves: an array with holes is its length and nothing else.
+ * The lists that requests and answers hold have no holes, and each element of such a list takes a byte at least; one that
+ * says to be longer than its message is refused before anybody walks it.
+ */
 export class FrameReader {
+  /** Longest message that is accepted from now on. */
+  messageBytesMax: number;
   readonly #chunks: Buffer[] = [];
   #bytes = 0;
   #header: { readonly length: number; readonly isLast: boolean } | undefined;
   #parts: Buffer[] = [];
   #partBytes = 0;
+
+  constructor(messageBytesMax: number = MESSAGE_BYTES_MAX) {
+    this.messageBytesMax = messageBytesMax;
+  }
 
   push(chunk: Buffer): void {
     this.#chunks.push(chunk);
@@ -84,7 +98,7 @@ export class FrameReader {
     if (length < 1 || length > FRAME_BYTES_MAX)
       throw new AttachProtocolError(`a frame says that it has ${length} bytes.`);
     if (flag !== MORE && flag !== LAST) throw new AttachProtocolError(`a frame has the unknown flag ${flag ?? -1}.`);
-    if (this.#partBytes + length > MESSAGE_BYTES_MAX) throw new AttachProtocolError('a message is too long.');
+    if (this.#partBytes + length > this.messageBytesMax) throw new AttachProtocolError('a message is too long.');
     return { length, isLast: flag === LAST };
   }
 
@@ -112,9 +126,22 @@ export class FrameReader {
     this.#partBytes = 0;
     try {
       const message: unknown = deserialize(content);
+      if (hasLongerList(message, content.length)) throw new RangeError('a list in it is longer than the message');
       return { message, bytes: content.length };
     } catch (error) {
       throw new AttachProtocolError('a message is none.', { cause: error });
     }
   }
+}
+
+/** How deep lists lie at most: `request.operations`, `error.cause.fields.path` of a chain of causes. */
+const LIST_DEPTH_MAX = 8;
+
+/** Whether a list that is reached through objects alone is longer than `bytesMax`. What lists hold is not walked. */
+function hasLongerList(value: unknown, bytesMax: number, depth = 0): boolean {
+  if (Array.isArray(value)) return value.length > bytesMax;
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || depth === LIST_DEPTH_MAX)
+    return false;
+  for (const name of Object.keys(value)) if (hasLongerList(Reflect.get(value, name), bytesMax, depth + 1)) return true;
+  return false;
 }

@@ -34,7 +34,7 @@ import { presentCursor } from './present-cursor.ts';
 import type { Sink } from './operation.ts';
 import { type Answer, cursorAt, databaseIdOf, type OwnerHello, type Request, sequenceOf } from './protocol.ts';
 import { AttachServer } from './server.ts';
-import { socketPathOf } from './socket-path.ts';
+import { checkSocketOwner, socketPathOf } from './socket-path.ts';
 import { readError } from './wire-error.ts';
 
 export type Role = 'owner' | 'attached' | 'between' | 'closed';
@@ -418,7 +418,9 @@ export class Link {
   }
 
   async #tryAttach(end: number): Promise<boolean> {
-    const path = await socketPathOf(await realpath(this.#location));
+    const directory = await realpath(this.#location);
+    const path = await socketPathOf(directory);
+    await checkSocketOwner(path, directory);
     const connection = await Connection.open(path, Math.max(1000, end - performance.now()));
     try {
       this.#checkDatabase(connection.hello.cursor);

@@ -9,7 +9,7 @@ import type { Socket } from 'node:net';
 import type { Cursor, Store } from 'alluvium';
 import { AttachVersionError } from './attach-error.ts';
 import { Desk } from './desk.ts';
-import { encodeMessage, FrameReader } from './frames.ts';
+import { encodeMessage, FrameReader, HELLO_BYTES_MAX, MESSAGE_BYTES_MAX } from './frames.ts';
 import { checkHello, type OwnerHello, readAsked, type Request } from './protocol.ts';
 import { writeError } from './wire-error.ts';
 
@@ -26,7 +26,7 @@ export class ServerConnection {
   readonly #socket: Socket;
   readonly #desk: Desk;
   readonly #hello: () => OwnerHello;
-  readonly #reader = new FrameReader();
+  readonly #reader = new FrameReader(HELLO_BYTES_MAX);
   /** What takes each request under way back. */
   readonly #running = new Map<number, (() => void) | undefined>();
   #requests = 0;
@@ -94,6 +94,7 @@ export class ServerConnection {
     if (!this.#isGreeted) {
       checkHello(message);
       this.#isGreeted = true;
+      this.#reader.messageBytesMax = MESSAGE_BYTES_MAX;
       clearTimeout(this.#impatience);
       this.#send(this.#hello());
       return;

@@ -1,18 +1,20 @@
 /**
  * The owner's side: listens beside the database, and serves whoever attaches.
  *
- *     listen as <name>.new ──> mode 0600 ──> rename to <name>      only while the directory's lock is held
+ *     listen in the folder <name>.new ──> mode 0600 ──> rename to <name>      only while the directory's lock is held
  *
- * The rename puts aside what a dead owner has left, and nobody else ever does: who does not hold the lock only connects.
+ * The system makes a socket with the mode that the umask leaves, and whoever connects before it is changed stays connected:
+ * so it is made in a folder that only this user may enter. The rename puts aside what a dead owner has left, and nobody else
+ * ever does: who does not hold the lock only connects.
  */
-import { chmodSync } from 'node:fs';
-import { rename, unlink } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import type { Cursor, Store } from 'alluvium';
 import { packageVersion } from './package-version.ts';
 import { cursorAt, type OwnerHello, PROTOCOL, PROTOCOL_VERSION } from './protocol.ts';
 import { ServerConnection } from './server-connection.ts';
-import { NEW_SUFFIX, socketPathOf } from './socket-path.ts';
+import { NEW_NAME, NEW_SUFFIX, socketPathOf } from './socket-path.ts';
 
 /** Processes that may be attached at once; more are turned away. */
 const CONNECTIONS_MAX = 1024;
@@ -58,18 +60,23 @@ export class AttachServer {
 
   async #listen(): Promise<void> {
     const isPipe = process.platform === 'win32';
-    const path = isPipe ? this.#path : this.#path + NEW_SUFFIX;
-    if (!isPipe) await unlink(path).catch(() => undefined);
+    const folder = this.#path + NEW_SUFFIX;
+    const path = isPipe ? this.#path : join(folder, NEW_NAME);
+    if (!isPipe) {
+      await rm(folder, { recursive: true, force: true }); // of a dead owner
+      await mkdir(folder, { mode: 0o700 });
+    }
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject);
       // Exclusive: the workers of a `node:cluster` would share it otherwise, and only one of them has the store.
       this.#server.listen({ path, exclusive: true }, resolve);
-      // The name is made by the call above; its mode is right before anybody can be told of it.
-      if (!isPipe) chmodIfThere(path);
     });
     this.#server.on('error', () => undefined); // a failed accept ends nothing
     this.#server.unref(); // to be asked is no reason to live on
-    if (!isPipe) await rename(path, this.#path);
+    if (isPipe) return;
+    await chmod(path, 0o600);
+    await rename(path, this.#path);
+    await rmdir(folder);
   }
 
   #serve(socket: Socket): void {
@@ -89,13 +96,5 @@ export class AttachServer {
       pid: process.pid,
       since: this.#since,
     };
-  }
-}
-
-function chmodIfThere(path: string): void {
-  try {
-    chmodSync(path, 0o600);
-  } catch {
-    // It could not be made: the error event tells why.
   }
 }

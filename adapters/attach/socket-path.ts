@@ -13,10 +13,11 @@ import { AttachProtocolError } from './attach-error.ts';
 
 /** Bytes of `sun_path` without its end: 108 on Linux, 104 on the BSDs and macOS. */
 const PATH_BYTES_MAX: number = process.platform === 'linux' ? 107 : 103;
-/** A socket is made under this name and then renamed: so it is there whole, with its mode, or not at all. */
+/** A socket is made in a folder of its own and then renamed: so it is there whole, with its mode, or not at all. */
 export const NEW_SUFFIX = '.new';
+export const NEW_NAME = 's';
 
-const fits = (path: string): boolean => Buffer.byteLength(path + NEW_SUFFIX) <= PATH_BYTES_MAX;
+const fits = (path: string): boolean => Buffer.byteLength(`${path}${NEW_SUFFIX}/${NEW_NAME}`) <= PATH_BYTES_MAX;
 
 /** @param directory - the database's, absolute, links resolved */
 export async function socketPathOf(directory: string): Promise<string> {
@@ -30,4 +31,18 @@ export async function socketPathOf(directory: string): Promise<string> {
   const isOwn = found.isDirectory() && found.uid === userInfo().uid && (found.mode & 0o077) === 0;
   if (!isOwn) throw new AttachProtocolError(`${folder} is not a directory that only this user may enter.`);
   return join(folder, `${hash}.sock`);
+}
+
+/**
+ * Whoever may write the directory may put a socket of his own there, and would be given what is written, and believed in what
+ * he answers. So it must be this user's, or that of the directory's owner, who decides what is in it anyway.
+ *
+ * @param path - as {@link socketPathOf} gives it
+ * @throws AttachProtocolError; the system's error if there is none
+ */
+export async function checkSocketOwner(path: string, directory: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const found = await lstat(path);
+  const isTrusted = found.uid === userInfo().uid || found.uid === (await lstat(directory)).uid;
+  if (!found.isSocket() || !isTrusted) throw new AttachProtocolError(`${path} is not a socket of this user.`);
 }

@@ -4,7 +4,7 @@
  * Only names that a database gives to its files are removed, exactly as it writes them: what somebody else has put into the
  * directory stays, and then so does the directory. CURRENT goes first: whatever a crash leaves of the rest is no database.
  */
-import { lstat, rmdir } from 'node:fs/promises';
+import { lstat, rm, rmdir } from 'node:fs/promises';
 import { type FileSystem, IoError, NodeFileSystem, open } from 'alluvium';
 import { throwLevelError } from './level-error.ts';
 
@@ -12,6 +12,8 @@ const NUMBERED = /^(MANIFEST-(\d{6}|[1-9]\d{6,14})|(\d{6}|[1-9]\d{6,14})\.(log|l
 const SINGLE: ReadonlySet<string> = new Set(['CURRENT', 'LOG', 'LOG.old']);
 /** These go last, when the lock is not needed any more. `LOCK.<n>` is the lock where neither sockets nor the kernel help. */
 const LOCK = /^(LOCK(\.\d{1,15}(\..+\.tmp)?)?|alluvium\.(lock|sock(\.new)?))$/;
+/** A folder in which a socket was being made when its process ended. */
+const UNFINISHED_SOCKET = 'alluvium.sock.new';
 /** Of `archive/`: a directory per database that ever lived here, and its segments, their indexes and its state. */
 const ARCHIVE = /^[0-9a-f]{32}$/;
 const ARCHIVED = /^(STATE|(\d{6}|[1-9]\d{6,14})\.(log|index))(\.tmp)?$/;
@@ -65,7 +67,8 @@ async function destroyFiles(files: FileSystem, location: string): Promise<void> 
     await lock.release();
   }
   for (const name of (await namesIn(files, location)) ?? []) {
-    if (LOCK.test(name)) await files.remove(`${location}/${name}`);
+    if (name === UNFINISHED_SOCKET) await rm(`${location}/${name}`, { recursive: true, force: true });
+    else if (LOCK.test(name)) await files.remove(`${location}/${name}`);
   }
 }
 

@@ -27,7 +27,9 @@ import type { TableJobExecutor } from './compaction/executor.ts';
 import { tableOptionsFor } from './compaction/table-options.ts';
 import { attempt } from './file-system/attempt.ts';
 import type { DirectoryLock, FileSystem } from './file-system/file-system.ts';
+import { refuseLink } from './file-system/own-directory.ts';
 import { databaseIdOf, databaseIdPointer } from './history/database-id.ts';
+import { ARCHIVE_DIRECTORY } from './history/history-names.ts';
 import { claimsOfLogs } from './history/log-claims.ts';
 import type { HistoryLoss } from './history/history-state.ts';
 import type { LogArchive } from './history/log-archive.ts';
@@ -80,6 +82,10 @@ export interface OpenedTree {
   readonly historyLoss: HistoryLoss | undefined;
 }
 
+/** Of the 10^15 - 1 numbers that a name has digits for, and the 2^53 - 1 that a number has: far more than are left is used up. */
+const FILE_NUMBER_USED_MAX = 9e14;
+const SEQUENCE_USED_MAX: number = 2 ** 52;
+
 /** Entries replayed between two turns of the event loop. */
 const ENTRIES_PER_TURN = 4096;
 
@@ -119,7 +125,9 @@ async function findDirectory(fileSystem: FileSystem, directory: string, options:
   } else if (kind !== 'directory') {
     throw new NotADatabaseError(directory, 'it is not a directory. Give the path of a directory.');
   }
-  return fileSystem.realPath(directory);
+  const location = await fileSystem.realPath(directory);
+  for (const name of [ARCHIVE_DIRECTORY, LOST_DIRECTORY]) await refuseLink(fileSystem, pathOf(location, name));
+  return location;
 }
 
 const NEW_DATABASE: ManifestState = {
@@ -225,6 +233,7 @@ class Opening {
       (most, name) => Math.max(most, parseFileName(name)?.fileNumber ?? 0),
       history?.newestFileNumber ?? 0,
     );
+    this.#checkRoom('file numbers', Math.max(newestNumber, state.nextFileNumber), FILE_NUMBER_USED_MAX);
     const versions = new VersionSet(this.#fileSystem, this.#location, state, newestNumber + 1, manifestBytesMax);
     const replayed = new ReplayedMemtables(
       memtableBytesMax,
@@ -238,6 +247,7 @@ class Opening {
       const report = await recoverLogs(logs, state.lastSequence, replayed, { salvage, claims: this.#claims })();
       if (E.isLeft(report)) throw report.left;
       recovery = report.right;
+      this.#checkRoom('sequence numbers', recovery.lastSequence, SEQUENCE_USED_MAX);
     } catch (error) {
       await history?.abandon();
       throw error;
@@ -276,6 +286,12 @@ class Opening {
       throw error;
     }
     return { tree: new Tree({ ...parts, waiting: [] }), log, recovery, archive, historyLoss: opened.loss };
+  }
+
+  /** No engine counts so far; whoever made such files up would have us write names that nobody reads again. */
+  #checkRoom(what: string, used: number, usedMax: number): void {
+    if (used <= usedMax || this.#options.readOnly) return;
+    throw new CorruptionError(CURRENT, 0, `its files use ${what} up to ${used}, and leave no room for others`);
   }
 
   #beginHistory(state: ManifestState): Promise<HistoryOpening> {

@@ -1,5 +1,6 @@
 // Goal: what users install is the built package, its papers and nothing else, and it installs without running any script.
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -82,6 +83,11 @@ describe('the packed files', () => {
       'streams',
     ]);
     expect(built.filter((path) => !/^dist\/[a-z0-9/-]+\.(js|d\.ts)$/.test(path))).toEqual([]);
+    const sourceOf = (path: string): string => {
+      const source = path.slice('dist/'.length).replace(/(\.d\.ts|\.js)$/, '.ts');
+      return join(root, source.startsWith('adapters/') ? source : `src/${source}`);
+    };
+    expect(built.filter((path) => !existsSync(sourceOf(path)))).toEqual([]);
     expect(built).toEqual(
       expect.arrayContaining([
         'dist/index.js',

@@ -8,6 +8,9 @@ const vitest = (factor, ...words) => ({
   env: { ALLUVIUM_RUNS_FACTOR: String(factor) },
 });
 
+/** A script that measures itself, in a process of its own: memory and event loop would be vitest's as well. */
+const script = (name, flags = []) => ({ program: 'node', words: [...flags, `test/trust/${name}.mjs`] });
+
 /** @type {readonly { id: string, title: string, program: string, words: readonly string[], env?: Record<string, string> }[]} */
 export const parts = [
   // Per second of a free core: about 80 images. 1,000,000 of them: factor 320, four hours.
@@ -49,4 +52,14 @@ export const parts = [
   { id: 'T8', title: 'reads that give something else', ...vitest(30, 'test/crash/faulty-reads.test.ts') },
   // Two million nonces, 50,000 values, 800 crashes, in 21 minutes beside a load of 30, so in few alone. A night: factor 10,000.
   { id: 'ENC', title: 'encrypted values: damaged, moved, crashed', ...vitest(100, 'test/encryption') },
+  // Six minutes; an hour with ALLUVIUM_RUNS_FACTOR=10, a night with 80.
+  { id: 'T15', title: 'mixed work for long: memory, descriptors, disk', ...script('soak', ['--expose-gc']) },
+  // A minute and a half; on a quiet machine, with nothing beside it. Half an hour with ALLUVIUM_RUNS_FACTOR=20.
+  { id: 'T16', title: 'the event loop under flush and compaction', ...script('event-loop') },
+  // A thousand directories, five minutes; a night is a factor of 10,000.
+  {
+    id: 'T21',
+    title: 'directories made to do harm, opened for reading',
+    ...vitest(100, 'test/security/untrusted-directory.test.ts'),
+  },
 ];

@@ -114,7 +114,7 @@ async function exportFile(path: string, mayReplace: boolean, write: (out: Output
   );
   if (isThere && !mayReplace) throw new Failure(`${path} is there already. Give --yes to replace it, or another name.`);
   const partial = `${path}.partial-${process.pid}`;
-  const stream = createWriteStream(partial, { flags: 'wx' });
+  const stream = createWriteStream(partial, { flags: 'wx', mode: 0o600 });
   try {
     const out = new Output(stream);
     const count = await write(out);

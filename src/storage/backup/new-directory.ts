@@ -2,13 +2,15 @@
  * A directory that comes into being all at once: it is written under another name, and gets its own when it is complete and
  * on the disk.
  *
- *   <name>.partial/   locked while somebody writes it; what an earlier try has left in it is removed first
+ *   <name>.partial/   locked while somebody writes it; what an earlier try has left in it is removed first, and nothing else:
+ *                     a directory with anything else in it, or a link of that name, is refused
  *   <name>/           must not be there, or be empty
  */
 import { dirname, join } from 'node:path';
 import { AlreadyExistsError, IoError } from '../../errors.ts';
-import { pathOf } from '../file-names.ts';
+import { CURRENT, parseFileName, pathOf } from '../file-names.ts';
 import type { DirectoryLock, FileSystem } from '../file-system/file-system.ts';
+import { isLink, refuseLink } from '../file-system/own-directory.ts';
 import type { LockHolder } from '../../errors.ts';
 
 /** Nothing that we write lies deeper: `archive/<id>/name`. */
@@ -30,11 +32,16 @@ export class NewDirectory {
 
   /** @throws AlreadyExistsError, LockedError (somebody else is writing the same one), IoError, NoSpaceError */
   static async begin(fileSystem: FileSystem, target: string, holder: LockHolder): Promise<NewDirectory> {
-    const name = target.replace(/[/\\]+$/, '');
+    const name = withoutSlashes(target);
     await checkFree(fileSystem, name);
     const partial = `${name}.partial`;
     await fileSystem.makeDirectory(partial);
-    const path = await fileSystem.realPath(partial);
+    const path = join(await fileSystem.realPath(dirname(partial)), lastOf(partial));
+    await refuseLink(fileSystem, path);
+    for await (const file of filesIn(fileSystem, path)) {
+      if (!isOurs(file))
+        throw new AlreadyExistsError(partial, `holds ${file}, which no backup wrote. Remove it first.`);
+    }
     const lock = await fileSystem.lock(path, holder);
     try {
       await removeFiles(fileSystem, path);
@@ -77,15 +84,44 @@ async function checkFree(fileSystem: FileSystem, path: string): Promise<void> {
 
 /** Removes all files, but not those of the lock. */
 async function removeFiles(fileSystem: FileSystem, root: string): Promise<void> {
-  const left: (readonly [path: string, depth: number])[] = [[root, 1]];
+  for await (const file of filesIn(fileSystem, root)) {
+    if (!LOCK.test(file)) await fileSystem.remove(pathOf(root, file));
+  }
+}
+
+const LOCK = /^(LOCK[^/]*|alluvium\.lock)$/;
+const ARCHIVED = /^archive\/[0-9a-f]{32}\/((STATE|\d{6,15}\.(log|index))(\.tmp)?)$/;
+
+/** Whether a backup, or a restore, that was cut short may have left it. */
+const isOurs = (file: string): boolean =>
+  file === CURRENT || parseFileName(file) !== undefined || LOCK.test(file) || ARCHIVED.test(file);
+
+/** Everything in it that is no directory, by its path below it. Links are not followed: a link is a file here. */
+async function* filesIn(fileSystem: FileSystem, root: string): AsyncGenerator<string> {
+  const left: (readonly [directory: string, depth: number])[] = [['', 1]];
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     const [directory, depth] = next;
-    for (const name of await fileSystem.list(directory)) {
-      if (depth === 1 && (name.startsWith('LOCK') || name === 'alluvium.lock')) continue;
-      const path = pathOf(directory, name);
-      const { kind } = await fileSystem.stat(path);
-      if (kind !== 'directory') await fileSystem.remove(path);
-      else if (depth < DEPTH_MAX) left.push([path, depth + 1]);
+    for (const name of await fileSystem.list(pathOf(root, directory))) {
+      const file = directory === '' ? name : pathOf(directory, name);
+      if (depth < DEPTH_MAX && (await isDirectory(fileSystem, pathOf(root, file)))) left.push([file, depth + 1]);
+      else yield file;
     }
   }
+}
+
+async function isDirectory(fileSystem: FileSystem, path: string): Promise<boolean> {
+  if (await isLink(fileSystem, path)) return false;
+  try {
+    return (await fileSystem.stat(path)).kind === 'directory';
+  } catch (error) {
+    if (error instanceof IoError && error.systemCode === 'ENOENT') return false; // a link to nothing
+    throw error;
+  }
+}
+
+/** Not by a regular expression, which would take time in the square of the slashes. */
+function withoutSlashes(path: string): string {
+  let end = path.length;
+  while (end > 0 && (path[end - 1] === '/' || path[end - 1] === '\\')) end -= 1;
+  return path.slice(0, end);
 }

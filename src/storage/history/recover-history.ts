@@ -13,6 +13,7 @@ import { CorruptionError } from '../../errors.ts';
 import { BATCH_HEADER_BYTES } from '../codec/write-batch.ts';
 import { logName, pathOf } from '../file-names.ts';
 import type { FileSystem } from '../file-system/file-system.ts';
+import { refuseLink } from '../file-system/own-directory.ts';
 import { SEQUENCE_MAX, type Step } from '../read/internal-iterator.ts';
 import { RecordReader } from '../wal/record-reader.ts';
 import { findSegments, type FoundSegments } from './find-segments.ts';
@@ -105,6 +106,7 @@ export class HistoryOpening {
   static async begin(parts: HistoryOpenParts): Promise<HistoryOpening> {
     const { fileSystem, directory, databaseId, salvage } = parts;
     const path = archivePath(directory, databaseId);
+    await refuseLink(fileSystem, path);
     const state = await readHistoryState(fileSystem, path).catch((error: unknown) => {
       if (salvage && error instanceof CorruptionError) return undefined;
       throw error;

@@ -30,6 +30,7 @@ import {
   tableNames,
 } from '../file-names.ts';
 import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
+import { refuseLink } from '../file-system/own-directory.ts';
 import { databaseIdOf } from '../history/database-id.ts';
 import { ARCHIVE_DIRECTORY, archivePath } from '../history/history-names.ts';
 import { claimsOfLogs } from '../history/log-claims.ts';
@@ -73,6 +74,7 @@ export async function repairDatabase(directory: string, ports: RepairPorts): Pro
   );
   if (kind !== 'directory') throw new NotADatabaseError(directory, 'there is no directory of that name.');
   const location = await fileSystem.realPath(directory);
+  await refuseLinks(fileSystem, location);
   const lock = isDryRun ? undefined : await fileSystem.lock(location, holder);
   const repair = new Repair(location, ports);
   try {
@@ -81,6 +83,13 @@ export async function repairDatabase(directory: string, ports: RepairPorts): Pro
     await repair.close();
     await lock?.release().catch(() => undefined);
   }
+}
+
+/** What lies behind a link is none of the database's files: none of it may be moved aside. */
+async function refuseLinks(fileSystem: FileSystem, location: string): Promise<void> {
+  const archive = pathOf(location, ARCHIVE_DIRECTORY);
+  for (const path of [archive, pathOf(location, LOST_DIRECTORY)]) await refuseLink(fileSystem, path);
+  for (const id of await fileSystem.list(archive).catch(() => [])) await refuseLink(fileSystem, pathOf(archive, id));
 }
 
 const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;

@@ -4,7 +4,6 @@
  */
 import { IoError } from '../../src/index.ts';
 import type { ReadableFile } from '../../src/storage/file-system/file-system.ts';
-import type { MemoryFileSystem } from '../../src/index.ts';
 import { kindOf } from './damages.ts';
 import { FaultFileSystem } from './fault-file-system.ts';
 
@@ -26,10 +25,6 @@ export class FaultyReads extends FaultFileSystem {
   readonly done: string[] = [];
   readPlan: ReadPlan | undefined;
   #path: string | undefined;
-
-  constructor(source: MemoryFileSystem) {
-    super(source);
-  }
 
   override async openForRead(path: string): Promise<ReadableFile> {
     return this.#faulty(path, await super.openForRead(path));

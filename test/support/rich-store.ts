@@ -4,8 +4,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { firstValueFrom } from 'rxjs';
-import { filter } from 'rxjs/operators';
+import { filter, firstValueFrom } from 'rxjs';
 import { codecs, type Consumer, type Keyspace, MemoryFileSystem, open, type Store } from '../../src/index.ts';
 import { changesUpTo } from './change-log.ts';
 
@@ -138,11 +137,13 @@ export const PARTS: Readonly<Record<PartName, Part>> = {
     }
     return lines;
   },
-  sync: async (store, keys) =>
-    [...ABSENT, ...keys].map((key) => {
+  sync: async (store, keys) => {
+    await Promise.resolve(); // what is thrown is to be a rejection
+    return [...ABSENT, ...keys].map((key) => {
       const value = store.getSync(Buffer.from(key, 'latin1'));
       return `${key}: ${value === undefined ? 'absent' : text(value)}`;
-    }),
+    });
+  },
   typed: async (store) => {
     const lines: string[] = [];
     for await (const { key, value } of usersOf(store).scan()) lines.push(`${key} = ${JSON.stringify(value)}`);
@@ -170,7 +171,7 @@ export const PARTS: Readonly<Record<PartName, Part>> = {
     const before = await store.entry('f once');
     if (before === undefined) return []; // a store without it; where it has gone, the gets say so
     const { sequence } = await store.write(REPEATED, IDEMPOTENCY);
-    return [`${before?.sequence} ${sequence}`];
+    return [`${before.sequence} ${sequence}`];
   },
 };
 

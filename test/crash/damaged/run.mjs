@@ -125,9 +125,13 @@ async function attack(engine, folder, workspace) {
 const workspace = mkdtempSync(join(tmpdir(), 'alluvium-damaged-'));
 try {
   const ours = await attack('alluvium', undefined, workspace);
+  console.log(ours);
   const rows = { alluvium: ours };
   if (values.peers !== undefined) {
-    for (const engine of Object.keys(engines).slice(1)) rows[engine] = await attack(engine, values.peers, workspace);
+    for (const engine of Object.keys(engines).slice(1)) {
+      rows[engine] = await attack(engine, values.peers, workspace);
+      console.log(engine, rows[engine]);
+    }
   }
   console.table(rows);
   const file = process.env.ALLUVIUM_FIGURES_FILE;

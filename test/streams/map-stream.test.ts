@@ -1,5 +1,6 @@
 import { take, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/streams/clock.ts';
 import { mapOperation, mapStream } from '../../src/streams/map-stream.ts';
 import { Operation } from '../../src/streams/operation.ts';
 import { type PageSource, pullOrWaitAsPull, Stream } from '../../src/streams/stream.ts';

@@ -1,5 +1,6 @@
 /** The history of a list of store commands on real LevelDB, by way of classic-level; and what of a history it can have. */
 import { ClassicLevel } from 'classic-level';
+import type { WriteOperation } from '../../src/index.ts';
 import type { Seen, StoreCommand } from './store-commands.ts';
 import { textOf } from './sorted-model.ts';
 
@@ -15,6 +16,18 @@ export const withoutNumbers = (list: readonly StoreCommand[], history: readonly 
 const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
 const text = (value: Buffer | undefined): string | undefined => (value === undefined ? undefined : textOf(value));
 const bound = (value: Bound): Buffer | undefined => (value === undefined ? undefined : Buffer.from(value));
+
+type Line =
+  | { readonly type: 'put'; readonly key: Buffer; readonly value: Buffer }
+  | { readonly type: 'del'; readonly key: Buffer };
+
+function lineOf(operation: WriteOperation): Line[] {
+  if (operation.type === 'check') throw new Error('LevelDB knows no conditions');
+  const key = Buffer.from(operation.key);
+  return operation.type === 'set'
+    ? [{ type: 'put', key, value: Buffer.from(operation.value) }]
+    : [{ type: 'del', key }];
+}
 
 /** Like {@link withoutNumbers} of what the store gives. */
 export async function classicHistory(
@@ -64,15 +77,7 @@ export async function classicHistory(
       case 'delete':
         return db.del(bytes(one.key));
       case 'batch':
-        return db.batch(
-          one.operations.flatMap((operation) => {
-            if (operation.type === 'check') return [];
-            const key = Buffer.from(operation.key);
-            return operation.type === 'set'
-              ? [{ type: 'put' as const, key, value: Buffer.from(operation.value) }]
-              : [{ type: 'del' as const, key }];
-          }),
-        );
+        return db.batch(one.operations.flatMap(lineOf));
       case 'get':
         return text(await db.get(bytes(one.key)));
       case 'has':

@@ -16,7 +16,7 @@ import { bytesOf, textOf } from './sorted-model.ts';
 export const REGISTERS = ['a', 'ab', 'b', 'c', 'd'] as const;
 const PATIENCE_MS = 300_000;
 
-interface OpenCall {
+export interface OpenCall {
   readonly key: string;
   readonly call: RegisterCall;
   readonly begin: number;
@@ -24,11 +24,15 @@ interface OpenCall {
 
 /** Calls by key; the order of begins and ends is that in which they happened. */
 export class CallHistory {
-  readonly calls: Map<string, Call[]> = new Map(REGISTERS.map((key) => [key, []]));
+  readonly calls: Map<string, Call[]>;
   readonly #running = new Set<OpenCall>();
   #tick = 0;
   count = 0;
   unknown = 0;
+
+  constructor(keys: readonly string[] = REGISTERS) {
+    this.calls = new Map(keys.map((key) => [key, []]));
+  }
 
   begin(key: string, call: RegisterCall): OpenCall {
     const open = { key, call, begin: (this.#tick += 1) };

@@ -125,7 +125,8 @@ describe('a store, to clients that call at once', () => {
     const histories = runs(5);
     for (let index = 0; index < histories; index += 1) {
       const seed = index === 0 ? seedOfThisRun() : Math.floor(random() * 2 ** 31);
-      const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(random() * choices.length)] as T;
+      const draw = randomOf(seed + 1);
+      const pick = <T>(...choices: readonly T[]): T => choices[Math.floor(draw() * choices.length)] as T;
       const options = {
         memtableBytesMax: pick(1024, 4096, 65_536),
         level0CompactionTrigger: pick(1, 2, 4),

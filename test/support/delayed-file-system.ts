@@ -9,7 +9,7 @@ import type {
 } from '../../src/storage/file-system/file-system.ts';
 
 /** Resolves when the call of that name may happen. */
-export type Turn = (call: string) => Promise<unknown>;
+export type Turn = (call: string) => Promise<unknown> | undefined;
 
 export class DelayedFileSystem implements FileSystem {
   readonly isReachableFromWorkers = false;

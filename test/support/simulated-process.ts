@@ -1,5 +1,5 @@
 /** A process in simulated time, and the machine under it: its disk takes its time, fails now and then, and loses its power. */
-import { type CrashMode } from '../../src/storage/file-system/memory-crash.ts';
+import type { CrashMode } from '../../src/storage/file-system/memory-crash.ts';
 import { Fault, type FileOperation } from '../../src/storage/file-system/memory-faults.ts';
 import { type Clock, MemoryFileSystem, open, type OpenOptions, type Store } from '../../src/index.ts';
 import { DelayedFileSystem } from './delayed-file-system.ts';
@@ -10,6 +10,9 @@ export const DIRECTORY = '/db';
 const CODES = ['EIO', 'ENOSPC', 'EMFILE', 'EACCES'] as const;
 /** Calls that no disk and no quota makes fail. */
 const SAFE_CALLS: ReadonlySet<string> = new Set(['close', 'realPath']);
+
+/** Calls whose answers take their time, too: what looks only may as well have happened later. */
+const CHANGING = /^answer (create|append|sync|rename|link|remove|makeDirectory)/;
 
 export class SimulatedMachine {
   readonly time: SimulatedTime;
@@ -56,7 +59,8 @@ export class SimulatedProcess implements Mortal {
     // another call that was made later.
     const turn = (call: string): Promise<void> =>
       new Promise((resolve) => void time.schedule(this, call, this.#latencyMs(), resolve));
-    this.fileSystem = new DelayedFileSystem(machine.memory, turn, turn);
+    const answerTurn = (call: string): Promise<void> | undefined => (CHANGING.test(call) ? turn(call) : undefined);
+    this.fileSystem = new DelayedFileSystem(machine.memory, turn, answerTurn);
   }
 
   open(options: OpenOptions): Promise<Store> {

@@ -125,7 +125,7 @@ class Simulation {
       manifestBytesMax: pick(1024, 65_536),
       groupBytesMax: pick(1, 500, 100_000),
       syncIntervalMs: pick(1, 100, 5000),
-      openTablesMax: pick(4, 100),
+      openTablesMax: pick(8, 100),
       compression: pick('none', 'snappy'),
       durability: pick('synced', 'buffered'),
     };

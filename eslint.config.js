@@ -9,8 +9,33 @@ const fpTsSpecifier = {
 
 const timers = ['setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask'];
 const notInStorage = 'Storage has no timers, no clock and no randomness of its own: take it as an argument.';
-const notInSource =
-  'Say in the comment above, with an eslint-disable-next-line, what ends this timer and who can inject it.';
+const notInSource = 'Time and chance come from the Clock (src/streams/clock.ts), so that a test can decide about them.';
+const clocks = [...timers, 'performance', 'crypto'];
+const clockProperties = [
+  ['Math', 'random'],
+  ['Date', 'now'],
+  ['process', 'hrtime'],
+  ['process', 'nextTick'],
+  ['AbortSignal', 'timeout'],
+];
+/** `new Date(milliseconds)` is a pure function and stays allowed. */
+const clockSyntax = ["NewExpression[callee.name='Date'][arguments.length=0]", "CallExpression[callee.name='Date']"];
+/** What is forbidden everywhere in `src` but in the one place that is injected. */
+const noClock = (message) => ({
+  'no-restricted-globals': ['error', ...clocks.map((name) => ({ name, message }))],
+  'no-restricted-properties': [
+    'error',
+    ...clockProperties.map(([object, property]) => ({ object, property, message })),
+  ],
+  'no-restricted-syntax': ['error', ...clockSyntax.map((selector) => ({ selector, message }))],
+});
+const clockModules = (message) => [
+  { regex: '^(node:)?(timers|perf_hooks)', message },
+  { regex: '^(node:)?crypto$', importNamePattern: '^(random|webcrypto)', message },
+];
+/** Operators and schedulers of RxJS that set timers. `asyncScheduler` is a default that our streams never leave in place. */
+const rxjsTimers =
+  '^(timer|interval|delay|delayWhen|timeout|timeoutWith|debounceTime|throttleTime|auditTime|sampleTime|windowTime|timeInterval|timestamp|.*Scheduler)$';
 
 export default defineConfig(
   globalIgnores([
@@ -40,40 +65,18 @@ export default defineConfig(
   },
   {
     files: ['src/**'],
-    rules: {
-      'no-restricted-globals': ['error', ...timers.map((name) => ({ name, message: notInSource }))],
-    },
+    rules: noClock(notInSource),
   },
   {
     files: ['src/storage/**'],
     rules: {
-      'no-restricted-globals': [
-        'error',
-        ...[...timers, 'performance', 'crypto'].map((name) => ({ name, message: notInStorage })),
-      ],
-      'no-restricted-properties': [
-        'error',
-        { object: 'Math', property: 'random', message: notInStorage },
-        { object: 'Date', property: 'now', message: notInStorage },
-        { object: 'process', property: 'hrtime', message: notInStorage },
-      ],
-      'no-restricted-syntax': [
-        'error',
-        // `new Date(milliseconds)` is a pure function and stays allowed.
-        { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: notInStorage },
-        { selector: "CallExpression[callee.name='Date']", message: notInStorage },
-      ],
-      'no-restricted-imports': [
-        'error',
-        {
-          patterns: [
-            fpTsSpecifier,
-            { regex: '^(node:)?(timers|perf_hooks)', message: notInStorage },
-            { regex: '^(node:)?crypto$', importNamePattern: '^(random|webcrypto)', message: notInStorage },
-          ],
-        },
-      ],
+      ...noClock(notInStorage),
+      'no-restricted-imports': ['error', { patterns: [fpTsSpecifier, ...clockModules(notInStorage)] }],
     },
+  },
+  {
+    files: ['src/operators/**'],
+    rules: { 'no-restricted-imports': ['error', { patterns: [fpTsSpecifier, ...clockModules(notInSource)] }] },
   },
   {
     files: ['src/streams/**'],
@@ -81,7 +84,11 @@ export default defineConfig(
       'no-restricted-imports': [
         'error',
         {
-          patterns: [fpTsSpecifier],
+          patterns: [
+            fpTsSpecifier,
+            ...clockModules(notInSource),
+            { regex: '^rxjs$', importNamePattern: rxjsTimers, message: notInSource },
+          ],
           paths: [
             {
               name: 'rxjs',

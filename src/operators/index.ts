@@ -13,7 +13,7 @@ export type { Done } from './hold-until.ts';
 export { memtableInsert, type MemtableInsertPort } from './memtable-insert.ts';
 export { mergeCompact, type MergeCompactPort } from './merge-compact.ts';
 export type { AdmissionPolicy, OverflowPolicy } from './overflow-policy.ts';
-export { paceByDebt, type PaceByDebtPort, type StallKind } from './pace-by-debt.ts';
+export { type DelayScheduler, paceByDebt, type PaceByDebtPort, type StallKind } from './pace-by-debt.ts';
 export { walAppend, type WalAppendPort } from './wal-append.ts';
 export type { WriteGroup } from './write-group.ts';
 export type { WriteQueueOptions } from './write-queue.ts';

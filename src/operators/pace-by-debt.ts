@@ -1,4 +1,4 @@
-import { asyncScheduler, type MonoTypeOperatorFunction, type Observable, type SchedulerLike, Subscription } from 'rxjs';
+import { asyncScheduler, type MonoTypeOperatorFunction, type Observable, Subscription } from 'rxjs';
 import { type Done, holdUntil } from './hold-until.ts';
 
 /** Why a group is held: to let flush and compaction catch up, or because they must. */
@@ -16,6 +16,14 @@ export interface PaceByDebtPort<G> {
   onWait?(kind: StallKind, group: G): void;
   /** The group that waited goes on. Not called when the stream ends while it waits. */
   onResume?(): void;
+}
+
+/** What `paceByDebt` needs of a scheduler: any of RxJS's will do, and so will a clock. */
+export interface DelayScheduler {
+  /** Milliseconds from any fixed point. */
+  now(): number;
+  /** Does the work once, after so many milliseconds, unless it is unsubscribed from before. */
+  schedule(work: () => void, delayMs: number): Subscription;
 }
 
 /**
@@ -44,7 +52,7 @@ export interface PaceByDebtPort<G> {
  */
 export function paceByDebt<G>(
   port: PaceByDebtPort<G>,
-  scheduler: SchedulerLike = asyncScheduler,
+  scheduler: DelayScheduler = asyncScheduler,
 ): MonoTypeOperatorFunction<G> {
   return holdUntil<G, unknown>({
     operator: 'paceByDebt',
@@ -63,7 +71,7 @@ export function paceByDebt<G>(
 interface Stall<G> {
   readonly group: G;
   readonly port: PaceByDebtPort<G>;
-  readonly scheduler: SchedulerLike;
+  readonly scheduler: DelayScheduler;
   readonly done: Done<unknown>;
   readonly lifetime: Subscription;
 }

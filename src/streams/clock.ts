@@ -13,28 +13,31 @@ export interface Clock {
   date(): Date;
   /** In [0, 1). */
   random(): number;
-  /** Calls `work` once, after so many milliseconds; gives what calls it off. Does not keep the process alive. */
-  setTimer(work: () => void, ms: number): () => void;
+  /**
+   * Calls `work` once, after so many milliseconds; gives what calls it off. Keeps the process alive only if `isAwaited`:
+   * somebody waits for what comes of it.
+   */
+  setTimer(work: () => void, ms: number, isAwaited?: boolean): () => void;
   /** Calls `work` once, when the event loop has had a turn. */
   afterTurn(work: () => void): void;
   /** Calls `work` once, when the present microtasks are done. */
   afterMicrotask(work: () => void): void;
 }
 
-/* eslint-disable no-restricted-globals -- this is the one place that may use them */
+/* eslint-disable no-restricted-globals, no-restricted-properties, no-restricted-syntax -- this is the one place that may use them */
 export const systemClock: Clock = {
   now: () => performance.now(),
   date: () => new Date(),
   random: () => Math.random(),
-  setTimer: (work, ms) => {
+  setTimer: (work, ms, isAwaited = false) => {
     const timer = setTimeout(work, ms);
-    timer.unref();
+    if (!isAwaited) timer.unref();
     return () => clearTimeout(timer);
   },
   afterTurn: (work) => void setImmediate(work),
   afterMicrotask: (work) => queueMicrotask(work),
 };
-/* eslint-enable no-restricted-globals */
+/* eslint-enable no-restricted-globals, no-restricted-properties, no-restricted-syntax */
 
 /** Longest time, in milliseconds, that one piece of work keeps the event loop. */
 export const SLICE_MS = 4;

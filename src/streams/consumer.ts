@@ -156,7 +156,7 @@ export class Consumer<C = Change> {
   deadLetters(options: Signalled = {}): Stream<DeadLetter> {
     checkSettings('options', options);
     const { name, store } = this.#setup;
-    const entries = new Stream(() => store.scanReserved(lettersRange(name), options.signal));
+    const entries = new Stream(() => store.scanReserved(lettersRange(name), options.signal), store.clock);
     return mapStream(entries, (entry) => letterOf(name, deadLetterOfEntry(entry)));
   }
 

@@ -56,7 +56,8 @@ export class Consumers {
 
   /** All that ever ran and were not deleted, by name. */
   list(signal?: AbortSignal): Stream<ConsumerInfo> {
-    const records = new Stream(() => this.#ports.store.scanReserved(RECORDS, signal));
+    const { store } = this.#ports;
+    const records = new Stream(() => store.scanReserved(RECORDS, signal), store.clock);
     return mapStream(records, ({ key, value }): ConsumerInfo => {
       const name = keyText(key).slice(CONSUMERS_PREFIX.length);
       const isRunning = this.#groups.get(name)?.isRunning ?? false;

@@ -19,7 +19,7 @@ export function mapStream<T, U>(
   change: (value: T) => U,
   { isTogether = () => false }: MapStreamSettings<T> = {},
 ): Stream<U> {
-  return new Stream(() => new MappedSource(stream.openSource(), change, isTogether));
+  return new Stream(() => new MappedSource(stream.openSource(), change, isTogether), stream.clock);
 }
 
 class MappedSource<T, U> implements PageSource<U> {

@@ -42,7 +42,7 @@ const isFound: ReadResult<boolean> = (lookup) => lookup.state === 'found';
 export class Reader {
   readonly #tree: Tree;
   readonly #health: Health;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   #point = new PointRead();
   /** Scans that are open: closing the store ends them. */
   readonly #scans = new Set<{ fail(error: Error): void }>();
@@ -50,7 +50,7 @@ export class Reader {
   constructor(tree: Tree, health: Health, clock: Clock) {
     this.#tree = tree;
     this.#health = health;
-    this.#clock = clock;
+    this.clock = clock;
   }
 
   /** @param sequence - of a snapshot; `undefined`: the present */
@@ -90,7 +90,7 @@ export class Reader {
         for (let index = next++; index < keys.length; index = next++) {
           values[index] = await this.#readOne(keys[index] as Bytes, at, valueOf);
           if (index % READS_PER_TURN === READS_PER_TURN - 1) {
-            turn = yieldTurn(this.#clock).then(() => {
+            turn = yieldTurn(this.clock).then(() => {
               turn = undefined;
             });
           }
@@ -108,7 +108,7 @@ export class Reader {
   scan<T>(query: ScanQuery<T>): PageSource<T> {
     const refusal = this.#health.refusalOfRead();
     if (refusal !== undefined) throw refusal;
-    const scan = new ScanSource(this.#tree, query, this.#clock, () => this.#scans.delete(scan));
+    const scan = new ScanSource(this.#tree, query, this.clock, () => this.#scans.delete(scan));
     this.#scans.add(scan);
     return scan;
   }

@@ -91,7 +91,7 @@ export class Snapshot {
       return new Stream(() => {
         if (this.#isClosed) throw new ClosedError('snapshot');
         return this.#reader.scan(query);
-      });
+      }, this.#reader.clock);
     };
     return part === 'entry' ? open(selectEntry) : open(selectPart(part));
   }

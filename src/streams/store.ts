@@ -212,10 +212,10 @@ export class Store {
     const { reader } = this.#engine;
     if (part === 'entry') {
       const query = queryOf(options, undefined, selectEntry);
-      return new Stream(() => reader.scan(query));
+      return new Stream(() => reader.scan(query), reader.clock);
     }
     const query = queryOf(options, undefined, selectPart(part));
-    return new Stream(() => reader.scan(query));
+    return new Stream(() => reader.scan(query), reader.clock);
   }
 
   /** The present moment, kept for reading until it is closed. */
@@ -246,7 +246,7 @@ export class Store {
   changes(options: ChangesOptions = {}): Stream<ChangeEvent> {
     checkSettings('options', options);
     const query = changesQueryOf(options);
-    return new Stream(() => this.#changeEvents(query));
+    return new Stream(() => this.#changeEvents(query), this.#engine.reader.clock);
   }
 
   /**
@@ -257,7 +257,7 @@ export class Store {
     if (typeof keyOrRange !== 'string' && !(keyOrRange instanceof Uint8Array)) {
       checkSettings('range', keyOrRange);
       const query = changesQueryOf({ ...keyOrRange, from: 'snapshot', overflow: 'replay' });
-      return new Stream(() => new WatchSource(this.#changeEvents(query)));
+      return new Stream(() => new WatchSource(this.#changeEvents(query)), this.#engine.reader.clock);
     }
     checkSettings('options', options);
     const key = checkedKey(keyOrRange, 'key');
@@ -274,7 +274,7 @@ export class Store {
       const first = (): Promise<WatchedValue> =>
         present.then((entry) => ({ key, value: entry?.value, sequence: entry?.sequence ?? sequence, skipped: 0 }));
       return new WatchSource(events, first);
-    });
+    }, this.#engine.reader.clock);
   }
 
   /**

@@ -10,7 +10,7 @@
  * RxJS's `from(asyncIterable)` would read all of it into memory, so streams never go through it.
  */
 import { Observable, type Subscriber } from 'rxjs';
-import { SLICE_MS, systemClock, yieldTurn } from './clock.ts';
+import { type Clock, SLICE_MS, yieldTurn } from './clock.ts';
 import { toError } from './to-error.ts';
 
 /** Where a stream's values come from. One call at a time. */
@@ -53,19 +53,22 @@ export function pullOrWaitAsPull<T>(source: WaitingPageSource<T>): readonly T[] 
 
 export class Stream<T> extends Observable<T> implements AsyncIterable<T> {
   readonly #open: () => PageSource<T>;
+  /** @internal Whose turns of the event loop are kept free. */
+  readonly clock: Clock;
 
   /** @internal */
-  constructor(open: () => PageSource<T>) {
+  constructor(open: () => PageSource<T>, clock: Clock) {
     super((subscriber) => {
       const source = open();
       subscriber.add(() => source.close());
-      push(source, subscriber);
+      push(source, subscriber, clock);
     });
     this.#open = open;
+    this.clock = clock;
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<T> {
-    return new PageIterator(this.#open());
+    return new PageIterator(this.#open(), this.clock);
   }
 
   /** @internal A source of its values, for a stream made of them; each subscription and each iteration opens one, too. */
@@ -76,8 +79,9 @@ export class Stream<T> extends Observable<T> implements AsyncIterable<T> {
   /** The values in pages as they are read: for bulk work, where a promise per value would cost more than the value. */
   pages(): AsyncIterable<readonly T[]> {
     const open = this.#open;
+    const { clock } = this;
     return {
-      [Symbol.asyncIterator]: () => new PageIterator(wrapPages(open())),
+      [Symbol.asyncIterator]: () => new PageIterator(wrapPages(open()), clock),
     };
   }
 }
@@ -95,7 +99,7 @@ function wrapPages<T>(source: PageSource<T>): PageSource<readonly T[]> {
 }
 
 /** Delivers page after page. A loop, not recursion: pages that memory has come synchronously. */
-function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
+function push<T>(source: PageSource<T>, subscriber: Subscriber<T>, clock: Clock): void {
   const deliver = (page: readonly T[] | undefined): void => {
     if (page === undefined) return;
     for (const value of page) {
@@ -105,16 +109,16 @@ function push<T>(source: PageSource<T>, subscriber: Subscriber<T>): void {
     if (page.length === 0) subscriber.complete();
   };
   // Of all pages together: those that memory has after a microtask keep the event loop as those that it has at once.
-  let sliceStart = systemClock.now();
+  let sliceStart = clock.now();
   const nextSlice = (): void => {
-    sliceStart = systemClock.now();
+    sliceStart = clock.now();
     drive();
   };
   const drive = (): void => {
     try {
       while (!subscriber.closed) {
-        if (systemClock.now() - sliceStart > SLICE_MS) {
-          systemClock.afterTurn(nextSlice);
+        if (clock.now() - sliceStart > SLICE_MS) {
+          clock.afterTurn(nextSlice);
           return;
         }
         const page = source.pullOrWait === undefined ? source.pull() : source.pullOrWait(nextSlice);
@@ -147,10 +151,13 @@ class PageIterator<T> implements AsyncIterableIterator<T> {
   /** Calls of `next` that have no answer yet, and the end of the last of them. */
   #unanswered = 0;
   #lastAnswer: Promise<unknown> = Promise.resolve();
-  #sliceStart: number = systemClock.now();
+  readonly #clock: Clock;
+  #sliceStart: number;
 
-  constructor(source: PageSource<T>) {
+  constructor(source: PageSource<T>, clock: Clock) {
     this.#source = source;
+    this.#clock = clock;
+    this.#sliceStart = clock.now();
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
@@ -195,9 +202,9 @@ class PageIterator<T> implements AsyncIterableIterator<T> {
   async #pull(): Promise<void> {
     try {
       // A loop over cached pages is all microtasks: without a turn now and then, no timer would ever fire.
-      if (systemClock.now() - this.#sliceStart > SLICE_MS) {
-        await yieldTurn(systemClock);
-        this.#sliceStart = systemClock.now();
+      if (this.#clock.now() - this.#sliceStart > SLICE_MS) {
+        await yieldTurn(this.#clock);
+        this.#sliceStart = this.#clock.now();
         if (this.#isDone) return;
       }
       const page = await this.#source.pull();

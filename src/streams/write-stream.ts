@@ -17,13 +17,13 @@
  * A failure is answered to the writes of its group, and the pipe lives on. What the engine does after a failed log is in
  * `log-keeper.ts`.
  */
-import { type Observable, type Subject, tap } from 'rxjs';
+import { type Observable, type Subject, Subscription, tap } from 'rxjs';
 import { InvalidArgumentError, ReadOnlyError } from '../errors.ts';
 import { checkConditions } from '../operators/check-conditions.ts';
 import { flushAtThreshold } from '../operators/flush-at-threshold.ts';
 import { groupCommit } from '../operators/group-commit.ts';
 import { memtableInsert } from '../operators/memtable-insert.ts';
-import { paceByDebt } from '../operators/pace-by-debt.ts';
+import { type DelayScheduler, paceByDebt } from '../operators/pace-by-debt.ts';
 import { walAppend } from '../operators/wal-append.ts';
 import type { WriteGroup } from '../operators/write-group.ts';
 import { BatchBuffer, BatchReader } from '../storage/codec/write-batch.ts';
@@ -102,7 +102,7 @@ export function writePipeline(writes$: Observable<Write>, parts: WritePipelinePa
       },
     }),
     tap((group) => take(group)),
-    paceByDebt<Group>(stall),
+    paceByDebt<Group>(stall, delaysBy(clock)),
     flushAtThreshold<Group>(stages, { fail }),
     checkConditions<Group>(stages, { fail }),
     walAppend<Group>({ append: (group, done) => stages.append(group, done), fail }),
@@ -132,6 +132,12 @@ function gatherer(clock: Clock): (open: () => void, first: Write) => void {
     });
   };
 }
+
+/** The timers of held groups: those who wait for their write keep the process alive. */
+const delaysBy = (clock: Clock): DelayScheduler => ({
+  now: () => clock.now(),
+  schedule: (work, ms) => new Subscription(clock.setTimer(work, ms, true)),
+});
 
 function take(group: Group): void {
   for (const write of group.writes) write.state = 'taken';

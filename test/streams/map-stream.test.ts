@@ -1,8 +1,11 @@
 import { take, toArray } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/streams/clock.ts';
 import { mapOperation, mapStream } from '../../src/streams/map-stream.ts';
 import { Operation } from '../../src/streams/operation.ts';
 import { type PageSource, pullOrWaitAsPull, Stream } from '../../src/streams/stream.ts';
+
+const streamOf = <T>(open: () => PageSource<T>): Stream<T> => new Stream(open, systemClock);
 
 class ListSource implements PageSource<number> {
   readonly #pages: readonly (readonly number[])[];
@@ -26,7 +29,7 @@ class ListSource implements PageSource<number> {
 
 function pagesOf(...pages: readonly (readonly number[])[]): { stream: Stream<number>; opened: ListSource[] } {
   const opened: ListSource[] = [];
-  const stream = new Stream(() => {
+  const stream = streamOf(() => {
     const source = new ListSource(pages);
     opened.push(source);
     return source;
@@ -106,7 +109,10 @@ describe('a mapped stream', () => {
       ready.push(page);
       wakeUp();
     };
-    const mapped = mapStream(new Stream(() => source), toText);
+    const mapped = mapStream(
+      streamOf(() => source),
+      toText,
+    );
     const values: string[] = [];
     let failure: unknown;
     mapped.subscribe({ next: (value) => values.push(value), error: (error: unknown) => (failure = error) });
@@ -174,7 +180,7 @@ describe('a mapped stream', () => {
   });
 
   it('passes on the failure of the stream below', async () => {
-    const failing = new Stream<number>(() => {
+    const failing = streamOf<number>(() => {
       throw new Error('closed');
     });
     expect(() => mapStream(failing, toText)[Symbol.asyncIterator]()).toThrow('closed');

@@ -4,7 +4,10 @@
 import { firstValueFrom, lastValueFrom, take, tap, toArray } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openInMemory, type OpenOptions, type Store, Stream } from '../../src/index.ts';
+import { systemClock } from '../../src/streams/clock.ts';
 import type { PageSource } from '../../src/streams/stream.ts';
+
+const streamOf = <T>(open: () => PageSource<T>): Stream<T> => new Stream(open, systemClock);
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -51,7 +54,7 @@ const drain = async (values: AsyncIterable<unknown>): Promise<void> => {
 describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
   it('gives all values, pulled, pushed and in pages, and closes its source each time', async () => {
     const sources: Pages[] = [];
-    const stream = new Stream(() => {
+    const stream = streamOf(() => {
       const source = new Pages([[1, 2], [3], [4, 5, 6]], isLate);
       sources.push(source);
       return source;
@@ -67,7 +70,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
 
   it('asks for the next page when the one before is used up, and not before', async () => {
     const source = new Pages([[1, 2], [3]], isLate);
-    const values = new Stream(() => source)[Symbol.asyncIterator]();
+    const values = streamOf(() => source)[Symbol.asyncIterator]();
     await turn();
     expect(source.pulls).toBe(0);
     await values.next();
@@ -83,7 +86,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
 
   it('answers calls of next that overlap in the order of the calls', async () => {
     const source = new Pages([[1, 2], [3], [4, 5, 6]], isLate);
-    const values = new Stream(() => source)[Symbol.asyncIterator]();
+    const values = streamOf(() => source)[Symbol.asyncIterator]();
     const order: number[] = [];
     const results = await Promise.all(
       Array.from({ length: 9 }, (_, call) =>
@@ -100,7 +103,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
 
   it('answers in order whenever the later call comes', async () => {
     for (let delay = 0; delay < 8; delay += 1) {
-      const values = new Stream(
+      const values = streamOf(
         () =>
           new Pages(
             [
@@ -125,7 +128,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
       ],
       isLate,
     );
-    const values = new Stream(() => source)[Symbol.asyncIterator]();
+    const values = streamOf(() => source)[Symbol.asyncIterator]();
     await values.next();
     expect(await values.return?.()).toEqual({ value: undefined, done: true });
     expect(await values.next()).toEqual({ value: undefined, done: true });
@@ -138,7 +141,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
       ],
       isLate,
     );
-    const cut = new Stream(() => other)[Symbol.asyncIterator]();
+    const cut = streamOf(() => other)[Symbol.asyncIterator]();
     const underWay = cut.next();
     await cut.return?.();
     await underWay;
@@ -148,7 +151,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
 
   it('ends by throw with that error, and by an error of its source with that one', async () => {
     const source = new Pages([[1, 2]], isLate);
-    const values = new Stream(() => source)[Symbol.asyncIterator]();
+    const values = streamOf(() => source)[Symbol.asyncIterator]();
     await values.next();
     await expect(values.throw?.(new Error('mine'))).rejects.toThrow('mine');
     expect(await values.next()).toMatchObject({ done: true });
@@ -157,14 +160,14 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
     const failing = new Pages([[1], new Error('disk')], isLate);
     const seen: number[] = [];
     const walk = async (): Promise<void> => {
-      for await (const value of new Stream(() => failing)) seen.push(value);
+      for await (const value of streamOf(() => failing)) seen.push(value);
     };
     await expect(walk()).rejects.toThrow('disk');
     expect(seen).toEqual([1]);
     expect(failing.closes).toBeGreaterThan(0);
 
     const pushed = new Pages([[1], new Error('disk')], isLate);
-    await expect(lastValueFrom(new Stream(() => pushed))).rejects.toThrow('disk');
+    await expect(lastValueFrom(streamOf(() => pushed))).rejects.toThrow('disk');
     expect(pushed.closes).toBeGreaterThan(0);
   });
 
@@ -180,7 +183,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
         this.closes += 1;
       },
     };
-    const stream = new Stream(() => endless);
+    const stream = streamOf(() => endless);
     expect(await lastValueFrom(stream.pipe(take(4), toArray()))).toEqual([1, 2, 3, 1]);
     expect(endless.closes).toBe(1);
     const { pulls } = endless;
@@ -189,7 +192,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
   });
 
   it('that cannot be opened fails, wherever it is taken', async () => {
-    const stream = new Stream<number>(() => {
+    const stream = streamOf<number>(() => {
       throw new Error('closed');
     });
     await expect(lastValueFrom(stream)).rejects.toThrow('closed');
@@ -217,7 +220,7 @@ describe.each([false, true])('a stream whose source is late: %s', (isLate) => {
         clearInterval(timer);
         return ticks;
       };
-      const stream = new Stream(() => untilTicked(performance.now() + 3000));
+      const stream = streamOf(() => untilTicked(performance.now() + 3000));
       expect(await ticksWhile(() => lastValueFrom(stream))).toBeGreaterThan(3);
       expect(await ticksWhile(() => drain(stream))).toBeGreaterThan(3);
       expect(await ticksWhile(() => drain(stream.pages()))).toBeGreaterThan(3);

@@ -112,22 +112,34 @@ describe.skipIf(!existsSync(BUILT))('a store on the disk', () => {
     expect(events.filter(({ type }) => type === 'workerUnavailable')).toEqual([]);
   });
 
-  it('does not keep the process alive, with a worker that runs or not', { timeout: 60_000 }, async () => {
-    const program = `
-      const { open } = await import(${JSON.stringify(BUILT.href)});
-      const store = await open(process.argv[1], { memtableBytesMax: 2 ** 19, durability: 'buffered' });
-      const value = 'x'.repeat(1000);
+  const manyJobs = `
       for (let index = 0; index < 3000; index += 1) await store.set('key ' + (index % 700), value);
-      await store.compact();
+      await store.compact();`;
+  const oneJob = `
+      await store.write(Array.from({ length: 4000 }, (_, index) => ({ type: 'set', key: 'key ' + index, value })));
+      await store.flush();`;
+  it.each([
+    ['many jobs', 19, manyJobs],
+    ['one job', 26, oneJob], // shrunk: after it the worker, which had been let go before it came up, held the process
+  ])(
+    'does not keep the process alive, with a worker that has done %s',
+    { timeout: 60_000 },
+    async (_name, bits, work) => {
+      const program = `
+      const { open } = await import(${JSON.stringify(BUILT.href)});
+      const store = await open(process.argv[1], { memtableBytesMax: 2 ** ${bits}, durability: 'buffered' });
+      const value = 'x'.repeat(1000);
+      ${work}
       console.log('done');`;
-    const output = await new Promise<string>((resolve, reject) => {
-      const parts = ['--input-type=module', '--eval', program, newDirectory()];
-      execFile(process.execPath, parts, { timeout: 30_000 }, (error, stdout) =>
-        error === null
-          ? resolve(stdout)
-          : reject(error instanceof Error ? error : new Error('it did not end by itself')),
-      );
-    });
-    expect(output.trim()).toBe('done');
-  });
+      const output = await new Promise<string>((resolve, reject) => {
+        const parts = ['--input-type=module', '--eval', program, newDirectory()];
+        execFile(process.execPath, parts, { timeout: 30_000 }, (error, stdout) =>
+          error === null
+            ? resolve(stdout)
+            : reject(error instanceof Error ? error : new Error('it did not end by itself')),
+        );
+      });
+      expect(output.trim()).toBe('done');
+    },
+  );
 });

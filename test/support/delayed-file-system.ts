@@ -9,21 +9,29 @@ import type {
 } from '../../src/storage/file-system/file-system.ts';
 
 /** Resolves when the call of that name may happen. */
-export type Turn = (call: string) => Promise<unknown>;
+export type Turn = (call: string) => Promise<unknown> | undefined;
 
 export class DelayedFileSystem implements FileSystem {
   readonly isReachableFromWorkers = false;
   readonly #inner: FileSystem;
   readonly #turn: Turn;
+  readonly #answerTurn: Turn | undefined;
 
-  constructor(inner: FileSystem, turn: Turn) {
+  /** @param answerTurn - resolves when a call that has happened may be answered; at once, if it is not given */
+  constructor(inner: FileSystem, turn: Turn, answerTurn?: Turn) {
     this.#inner = inner;
     this.#turn = turn;
+    this.#answerTurn = answerTurn;
   }
 
   async #later<T>(call: string, work: () => Promise<T>): Promise<T> {
     await this.#turn(call);
-    return work();
+    if (this.#answerTurn === undefined) return work();
+    try {
+      return await work();
+    } finally {
+      await this.#answerTurn(`answer ${call}`);
+    }
   }
 
   realPath(path: string): Promise<string> {

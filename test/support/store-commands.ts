@@ -4,6 +4,7 @@ import { lastValueFrom, toArray } from 'rxjs';
 import {
   type Change,
   type Entry,
+  type FileSystem,
   MemoryFileSystem,
   open,
   type OpenOptions,
@@ -210,14 +211,17 @@ const DIRECTORY = '/data';
 /** A store, and everything a list of commands needs beside it. */
 class Run {
   readonly #options: OpenOptions;
+  readonly #directory: string;
   readonly #changes: ModelChange[] = [];
   readonly #snapshots = new Map<number, Snapshot>();
-  #fileSystem = new MemoryFileSystem();
+  #fileSystem: FileSystem;
   #store: Store | undefined;
   #collecting: Promise<void> = Promise.resolve();
 
-  constructor(options: OpenOptions) {
+  constructor(options: OpenOptions, { directory, fileSystem }: Place) {
     this.#options = options;
+    this.#directory = directory;
+    this.#fileSystem = fileSystem;
   }
 
   async history(list: readonly StoreCommand[]): Promise<Seen[]> {
@@ -236,7 +240,7 @@ class Run {
   }
 
   async #open(): Promise<void> {
-    const store = await open(DIRECTORY, { ...this.#options, fileSystem: this.#fileSystem });
+    const store = await open(this.#directory, { ...this.#options, fileSystem: this.#fileSystem });
     this.#store = store;
     this.#collecting = collectChanges(store, this.#changes);
   }
@@ -255,6 +259,7 @@ class Run {
 
   /** What a killed process leaves behind. */
   async #kill(): Promise<void> {
+    if (!(this.#fileSystem instanceof MemoryFileSystem)) throw new Error('only a memory file system has images');
     const image = this.#fileSystem.crashImage('all', () => 0.5);
     await this.#close();
     this.#fileSystem = image;
@@ -306,6 +311,15 @@ class Run {
   }
 }
 
-/** The history of the list on a store with these options, on a file system of its own. */
-export const storeHistory = (list: readonly StoreCommand[], options: OpenOptions): Promise<Seen[]> =>
-  new Run(options).history(list);
+/** Where a store is. */
+export interface Place {
+  readonly directory: string;
+  readonly fileSystem: FileSystem;
+}
+
+/** The history of the list on a store with these options, on a file system of its own if no other is given. */
+export const storeHistory = (
+  list: readonly StoreCommand[],
+  options: OpenOptions,
+  place: Place = { directory: DIRECTORY, fileSystem: new MemoryFileSystem() },
+): Promise<Seen[]> => new Run(options, place).history(list);

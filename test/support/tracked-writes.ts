@@ -26,7 +26,9 @@ export const isRecovered = (index: number, keys: ReadonlySet<string>): boolean =
 const SHARED_KEYS = ['', 'a', 'ab', 'abc', 'b', 'zz'];
 
 export class TrackedWrites {
+  /** In the order of the calls. Those that a crash took may be removed: their numbers are not given again. */
   readonly writes: TrackedWrite[] = [];
+  #count = 0;
   readonly #random: () => number;
 
   constructor(random: () => number) {
@@ -35,9 +37,11 @@ export class TrackedWrites {
 
   /** Issues the next write; resolves when it has its answer, whatever it is. */
   async issue(store: Store, durability: Durability): Promise<TrackedWrite> {
+    const index = this.#count;
+    this.#count += 1;
     const write: TrackedWrite = {
-      index: this.writes.length,
-      operations: this.#operations(this.writes.length),
+      index,
+      operations: this.#operations(index),
       state: 'waiting',
       sequence: 0,
       failure: undefined,
@@ -123,12 +127,12 @@ export function violation(
       state === 'synced' ||
       (state === 'buffered' && demand.isKill) ||
       (state === 'buffered' && write.sequence > 0 && write.sequence <= demand.durableSequence);
-    if (found.delete(markerOf(index))) {
-      if (missing !== undefined) return `write ${index} is there, and write ${missing} before it is not`;
+    if (found.delete(markerOf(write.index))) {
+      if (missing !== undefined) return `write ${write.index} is there, and write ${missing} before it is not`;
       model.write(write.operations);
     } else {
-      if (isDurable) return `write ${index} was acknowledged (${state}), and is missing`;
-      if (state !== 'failed') missing ??= index;
+      if (isDurable) return `write ${write.index} was acknowledged (${state}), and is missing`;
+      if (state !== 'failed') missing ??= write.index;
     }
   }
   const [unknown] = found;

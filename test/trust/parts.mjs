@@ -61,5 +61,30 @@ export const parts = [
     id: 'T21',
     title: 'directories made to do harm, opened for reading',
     ...vitest(100, 'test/security/untrusted-directory.test.ts'),
+  // Factors for ten minutes on two quiet cores; a night takes a hundred times as much, by ALLUVIUM_SEED from another place.
+  {
+    id: 'T9',
+    title: 'random commands, against a model',
+    ...vitest(42, 'test/properties/model.property.test.ts', 'test/properties/whole-store.property.test.ts'),
+  },
+  {
+    id: 'T10',
+    title: 'every order of file calls, turns and timers',
+    ...vitest(20, 'test/properties/interleaving.property.test.ts'),
+  },
+  {
+    id: 'T11',
+    title: 'one list of commands, one history; and as LevelDB',
+    ...vitest(60, 'test/properties/same-history.property.test.ts'),
+  },
+  {
+    id: 'T12',
+    title: 'lives of ten minutes, simulated',
+    ...vitest(500, 'test/properties/simulation.property.test.ts'),
+  },
+  {
+    id: 'T14',
+    title: 'linearizable, through faults and crashes',
+    ...vitest(400, 'test/properties/linearizability.property.test.ts'),
   },
 ];

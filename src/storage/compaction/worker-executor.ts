@@ -49,6 +49,7 @@ export class WorkerExecutor implements TableJobExecutor {
     if (worker === undefined) return this.#inline.run(job, allocateFileNumber);
     return new Promise((resolve, reject) => {
       this.#pending.set(job.jobId, { job, allocateFileNumber, resolve, reject });
+      this.#keepAliveWhileBusy(worker);
       this.#say(worker, { type: 'run', job });
     });
   }
@@ -68,7 +69,7 @@ export class WorkerExecutor implements TableJobExecutor {
   #start(): Worker | undefined {
     try {
       const worker = new Worker(new URL('./worker-main.js', import.meta.url), { name: 'alluvium tables' });
-      worker.unref();
+      worker.on('online', () => this.#keepAliveWhileBusy(worker)); // Node refs it again when it comes up
       worker.on('message', (message: FromWorker) => this.#hear(worker, message));
       worker.on('error', (error) => this.#fallBack(error));
       worker.on('exit', () => this.#fallBack(new IoError('run', 'the table worker', 'EXITED', 'failed')));
@@ -77,6 +78,12 @@ export class WorkerExecutor implements TableJobExecutor {
       this.#fallBack(error);
       return undefined;
     }
+  }
+
+  /** Whoever awaits a flush gets its answer; a thread with nothing to do keeps no process alive. */
+  #keepAliveWhileBusy(worker: Worker): void {
+    if (this.#pending.size > 0) worker.ref();
+    else worker.unref();
   }
 
   #say(worker: Worker, message: ToWorker): void {
@@ -92,6 +99,7 @@ export class WorkerExecutor implements TableJobExecutor {
       return;
     }
     this.#pending.delete(message.jobId);
+    this.#keepAliveWhileBusy(worker);
     if (message.type === 'done') pending.resolve(message.output);
     else pending.reject(fromPlain(message.error));
   }

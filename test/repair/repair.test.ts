@@ -265,6 +265,26 @@ describe('repair', async () => {
     await store.close();
   });
 
+  it('merges all tables where an older one has come above a newer one, also beside damage', async () => {
+    // Two files in each other's place; a third is damaged, so that tables would be mended one by one.
+    const fileSystem = await databaseOf((files) => [
+      [0, writeTable(files, 5, [entry('a', 3), entry('b', 4)])],
+      [1, writeTable(files, 6, [entry('a', 9), entry('b', 10, KIND_DELETE)])],
+      [2, writeTable(files, 7, [entry('c', 1)])],
+    ]);
+    damage(fileSystem, `${DIRECTORY}/000007.ldb`, -1);
+    const report = await repair(DIRECTORY, { fileSystem });
+    expect([report.levels, report.lossCount]).toEqual(['rebuilt', 0]);
+    expect((await verify(DIRECTORY, { fileSystem })).findings).toEqual([]);
+    const store = await open(DIRECTORY, { fileSystem });
+    const values = [
+      ['a', 'value 9'],
+      ['c', 'value 1'],
+    ] as const;
+    expect(await contentOf(store)).toEqual(new Map(values));
+    await store.close();
+  });
+
   it('corrects numbers of a MANIFEST that are too low for its tables', async () => {
     const fileSystem = await databaseOf((files) => [[1, writeTable(files, 5, [entry('a', 9)])]], 1);
     const report = await repair(DIRECTORY, { fileSystem });

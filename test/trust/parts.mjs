@@ -62,4 +62,10 @@ export const parts = [
     title: 'directories made to do harm, opened for reading',
     ...vitest(100, 'test/security/untrusted-directory.test.ts'),
   },
+  // 200 repairs of damaged directories for each engine; a night takes a factor of 1,000.
+  {
+    id: 'T6R',
+    title: "repair of damaged directories, ours and LevelDB's",
+    ...vitest(20, 'test/repair/leveldb-damage.test.ts'),
+  },
 ];

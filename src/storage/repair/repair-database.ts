@@ -48,6 +48,7 @@ import { verifyHistory } from '../verify/verify-history.ts';
 import { verifyTable } from '../verify/verify-table.ts';
 import { walkRecords } from '../verify/walk-records.ts';
 import { type LogClaims, type LogFile, NO_CLAIMS } from '../wal/log-recovery.ts';
+import { isNewestOnTop } from './check-depth.ts';
 import { LossList, type RepairReport } from './repair-report.ts';
 import { type SalvagedTable, salvageTable } from './salvage-table.ts';
 import { salvageLogs } from './salvage-logs.ts';
@@ -281,9 +282,13 @@ class Repair {
           ? []
           : [{ level, table: { ...meta, smallest, largest } }];
       });
-      if (E.isRight(Version.empty.apply({ newTables }))) return;
-      this.#notes.push('Tables hold other keys than the MANIFEST says, and overlap. All of them are merged.');
-      this.#isMerge = true;
+      if (E.isLeft(Version.empty.apply({ newTables }))) {
+        this.#notes.push('Tables hold other keys than the MANIFEST says, and overlap. All of them are merged.');
+        this.#isMerge = true;
+      } else if (!(await this.#isNewestOnTop())) {
+        this.#notes.push('Tables hold older entries than those below them. All of them are merged, which heals that.');
+        this.#isMerge = true;
+      }
       return;
     }
     const before = this.#context.list.counts.error;
@@ -294,6 +299,10 @@ class Repair {
       'Point reads found other versions of keys than the newest. All tables are merged, which heals that.',
     );
     this.#isMerge = true;
+  }
+
+  #isNewestOnTop(): Promise<boolean> {
+    return isNewestOnTop(this.#fileSystem, this.#location, this.#tables, () => this.#context.looked(1));
   }
 
   async #openLogs(): Promise<readonly LogFile[]> {

@@ -54,6 +54,7 @@ import { type SalvagedTable, salvageTable } from './salvage-table.ts';
 import { salvageLogs } from './salvage-logs.ts';
 import { type KnownTable, rebuildTables } from './rebuild-tables.ts';
 import { Rewriter } from './rewriter.ts';
+import { isThatTable, OTHER_TABLE } from './same-table.ts';
 import { dateName, historyFiles, newestInHistory, removeFirstNames, setAside } from './set-aside.ts';
 
 export interface RepairPorts extends Omit<VerifyPorts, 'findingsMax'> {
@@ -257,8 +258,15 @@ class Repair {
     try {
       const file = await this.#fileSystem.openForRead(pathOf(this.#location, name));
       this.#open.push(file);
+      const before = this.#losses.losses.length;
       const ports = { turn: () => this.#context.turn(), losses: this.#losses };
-      return await salvageTable({ file, name }, ports);
+      const salvaged = await salvageTable({ file, name }, ports);
+      const lost = this.#losses.losses.slice(before);
+      if (known !== undefined && !isThatTable(salvaged, await file.size(), known, lost)) {
+        const bounds = { firstKey: userKeyOf(known.smallest), lastKey: userKeyOf(known.largest) };
+        this.#losses.add({ file: name, offset: 0, endOffset: undefined, reason: OTHER_TABLE, ...bounds });
+      }
+      return salvaged;
     } catch (error) {
       if (!(error instanceof IoError)) throw error;
       const reason =
@@ -444,5 +452,13 @@ function nothingOf(name: string): SalvagedTable {
     close: () => Promise.resolve(),
   };
   const source = { file, name };
-  return { source, blocks: [], entries: 0, largestSequence: 0, smallest: undefined, largest: undefined };
+  return {
+    source,
+    blocks: [],
+    entries: 0,
+    largestSequence: 0,
+    smallest: undefined,
+    largest: undefined,
+    hasIndex: false,
+  };
 }

@@ -32,11 +32,20 @@ import {
 import { EMPTY, type Observable } from 'rxjs';
 import { AttachedSnapshot, checkedScan, pinned } from './attached-snapshot.ts';
 import { NotAttachableError } from './attach-error.ts';
-import type { OperationFace, PlainChangesOptions, ScanPart, SnapshotFace, StoreFace, StreamFace } from './face.ts';
+import type {
+  DeskFace,
+  OperationFace,
+  PlainChangesOptions,
+  ScanPart,
+  SnapshotFace,
+  StoreFace,
+  StreamFace,
+} from './face.ts';
 import type { Link, Role } from './link.ts';
 import { operation, type Sink, stream } from './operation.ts';
 import type { Request } from './protocol.ts';
 import { abortable, RemoteChanges, RemoteScan } from './remote-pages.ts';
+import { RemoteDesk } from './remote-desk.ts';
 import { RemoteWatch } from './remote-watch.ts';
 
 /** How long an owner remembers a write that may be repeated: far longer than a take-over may last. */
@@ -224,6 +233,14 @@ export class AttachedStore implements StoreFace {
   /** What happens in the store, where this process has it; nothing where it has not. */
   get events(): Observable<EngineEvent> {
     return this.#link.store?.events ?? EMPTY;
+  }
+
+  /** As `store.desk`; where another process has the store, what is asked for is done there. @throws InvalidArgumentError */
+  desk(name: string): DeskFace {
+    const { store } = this.#link;
+    if (store !== undefined) return store.desk(name);
+    void this.#checker.desk(name);
+    return new RemoteDesk(name, (request, signal, what) => this.#ask(request, signal, what));
   }
 
   /** As `store.consumers`. */

@@ -13,6 +13,7 @@ import {
 import { type Observable, toArray } from 'rxjs';
 import type { Sink } from './operation.ts';
 import { cursorAt, type Request } from './protocol.ts';
+import { answerAtDesk } from './remote-desk.ts';
 
 /** Snapshots, and streams, that one connection may hold. */
 const HELD_MAX = 16_384;
@@ -79,6 +80,8 @@ export class Desk implements RequestDesk {
         return done(sink, store.stats());
       case 'backup':
         return run(store.backup(request.directory), sink);
+      case 'desk':
+        return run(answerAtDesk(store, request), sink);
       case 'consumers':
         return run(store.consumers().pipe(toArray()), sink);
       default:

@@ -9,8 +9,13 @@ import type {
   ChangesOptions,
   Commit,
   CompactRange,
+  ConsumerFrom,
+  ConsumerLag,
+  ConsumerPosition,
+  DeadLetter,
   Entry,
   ScanOptions,
+  Signalled,
   VersionedValue,
   WatchedValue,
   WatchOptions,
@@ -47,6 +52,21 @@ export interface ReaderFace {
 
 export interface SnapshotFace extends ReaderFace {
   close(): void;
+}
+
+/** The desk of a consumer: `ConsumerDesk` has this face. */
+export interface DeskFace {
+  readonly name: string;
+  position(): OperationFace<ConsumerPosition | undefined>;
+  lag(options?: Signalled): OperationFace<ConsumerLag>;
+  seek(from: ConsumerFrom): OperationFace<void>;
+  pause(): OperationFace<void>;
+  resume(): OperationFace<void>;
+  deadLetters(options?: Signalled): StreamFace<DeadLetter>;
+  deadLetter(id: string): OperationFace<DeadLetter | undefined>;
+  replay(id?: string, options?: Signalled): OperationFace<number>;
+  dropDeadLetter(id?: string, options?: Signalled): OperationFace<number>;
+  delete(): OperationFace<void>;
 }
 
 /** A change stream that drops nothing, and begins with no state, has nothing but changes in it. */

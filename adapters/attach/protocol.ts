@@ -8,13 +8,26 @@
  *
  * Streams are pulled: `scanOpen` or `changesOpen`, then one `pull` per page; an empty page is the end.
  */
-import type { Bytes, ChangesOptions, Cursor, Durability, ScanOptions, WriteOperation } from 'alluvium';
+import type { Bytes, ChangesOptions, ConsumerFrom, Cursor, Durability, ScanOptions, WriteOperation } from 'alluvium';
 import { AttachProtocolError, AttachVersionError } from './attach-error.ts';
 import { readError, type WireError } from './wire-error.ts';
 
 export const PROTOCOL = 'alluvium-attach';
 /** Goes up with every change that an older side would not understand. */
 export const PROTOCOL_VERSION = 1;
+
+/** What can be asked of the desk of a consumer. */
+export type DeskCall =
+  | 'position'
+  | 'lag'
+  | 'seek'
+  | 'pause'
+  | 'resume'
+  | 'deadLetters'
+  | 'deadLetter'
+  | 'replay'
+  | 'dropDeadLetter'
+  | 'delete';
 
 export type Request =
   | { readonly op: 'get' | 'entry' | 'has'; readonly key: Bytes; readonly snapshot?: number | undefined }
@@ -28,6 +41,15 @@ export type Request =
     }
   | { readonly op: 'flush' | 'stats' | 'consumers' }
   | { readonly op: 'backup'; readonly directory: string }
+  | {
+      readonly op: 'desk';
+      readonly name: string;
+      readonly call: DeskCall;
+      /** Where to seek to. */
+      readonly from?: ConsumerFrom | undefined;
+      /** Of a dead letter. */
+      readonly id?: string | undefined;
+    }
   | { readonly op: 'compact'; readonly start?: Bytes | undefined; readonly end?: Bytes | undefined }
   | { readonly op: 'approximateSize'; readonly start: Bytes; readonly end: Bytes }
   | { readonly op: 'snapshotOpen' | 'snapshotClose'; readonly snapshot: number }
@@ -109,6 +131,7 @@ const OPS: ReadonlySet<unknown> = new Set<Request['op']>([
   'stats',
   'consumers',
   'backup',
+  'desk',
   'compact',
   'approximateSize',
   'snapshotOpen',

@@ -1,8 +1,6 @@
-/**
- * A consumer seen from outside, by its name: where it is, what is before it, its dead letters. The engine's handle asks for a
- * handler; this one's is never run.
- */
-import type { Consumer, ConsumerInfo, KeyRange } from 'alluvium';
+/** A consumer seen from outside, by its name: where it is, what is before it, its dead letters. */
+import type { ConsumerInfo } from 'alluvium';
+import type { DeskFace } from '../attach/face.ts';
 import { NotFoundError } from './failure.ts';
 import type { CommandStore } from './open-store.ts';
 import { suggestionFor } from './suggest.ts';
@@ -15,14 +13,14 @@ export async function consumerInfos(store: CommandStore): Promise<readonly Consu
 
 export interface Desk {
   readonly info: ConsumerInfo;
-  readonly consumer: Consumer;
+  readonly consumer: DeskFace;
 }
 
 /** @returns rejects with NotFoundError: a consumer that was never run must not come to be by a typing error */
-export async function deskOf(store: CommandStore, name: string, range: KeyRange = {}): Promise<Desk> {
+export async function deskOf(store: CommandStore, name: string): Promise<Desk> {
   const infos = await consumerInfos(store);
   const info = infos.find((known) => known.name === name);
-  if (info !== undefined) return { info, consumer: store.consumer(name, { ...range, handle: () => undefined }) };
+  if (info !== undefined) return { info, consumer: store.desk(name) };
   const suggestion = suggestionFor(
     name,
     infos.map((known) => known.name),

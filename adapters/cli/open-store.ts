@@ -16,7 +16,7 @@ import type {
   StoreStats,
 } from 'alluvium';
 import type { Observable } from 'rxjs';
-import type { AttachedStore, OperationFace, StoreFace, StreamFace } from '../attach/index.ts';
+import type { AttachedStore, DeskFace, OperationFace, StoreFace, StreamFace } from '../attach/index.ts';
 import { codeOf, Failure } from './failure.ts';
 import type { Talk } from './talk.ts';
 
@@ -24,6 +24,7 @@ import type { Talk } from './talk.ts';
 export interface CommandStore extends Omit<StoreFace, 'close' | 'getSync'> {
   readonly events: Observable<EngineEvent>;
   readonly consumer: Store['consumer'];
+  desk(name: string): DeskFace;
   consumers(): StreamFace<ConsumerInfo>;
   stats(): StoreStats | OperationFace<StoreStats>;
   backup(directory: string, options?: BackupOptions): OperationFace<BackupReport>;

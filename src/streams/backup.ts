@@ -7,13 +7,14 @@
  * Writers are not held up: the flush goes through the write pipeline as any other, and what it has made into tables is one
  * moment, whatever is written beside it.
  */
-import { AbortedError, ClosedError, InvalidArgumentError } from '../errors.ts';
+import { AbortedError, ClosedError, CorruptionError, InvalidArgumentError } from '../errors.ts';
 import type { SequenceNumber } from '../model.ts';
 import { NewDirectory } from '../storage/backup/new-directory.ts';
 import type { PlaceCounter } from '../storage/backup/place-file.ts';
-import { checkWhole, restoreBackup } from '../storage/backup/restore-backup.ts';
+import { checkWhole, restoreBackup, stampOf } from '../storage/backup/restore-backup.ts';
 import { backupBytes, type BackupMoment, writeBackup } from '../storage/backup/write-backup.ts';
 import { flag } from '../storage/check-option.ts';
+import { CURRENT } from '../storage/file-names.ts';
 import type { FileSystem } from '../storage/file-system/file-system.ts';
 import { NodeFileSystem } from '../storage/file-system/node-file-system.ts';
 import type { LogArchive } from '../storage/history/log-archive.ts';
@@ -205,15 +206,20 @@ async function restoreTo(
   options: CheckedBackup,
 ): Promise<BackupReport> {
   const { signal, mayLink } = options;
+  await NewDirectory.checkFree(fileSystem, to);
+  const ports = { fileSystem, yieldTurn: () => yieldTurn(clock), onProgress: undefined, signal, findingsMax: 1000 };
+  const stamp = await stampOf(fileSystem, from).catch(() => ''); // the check tells why
+  const report = await verifyDatabase(from, ports);
+  checkWhole(report);
+  const { lastSequence, location, bytes } = report;
   const target = await NewDirectory.begin(fileSystem, to, { pid: process.pid, since: clock.date() });
   try {
-    const ports = { fileSystem, yieldTurn: () => yieldTurn(clock), onProgress: undefined, signal, findingsMax: 1000 };
-    const report = await verifyDatabase(from, ports);
-    checkWhole(report);
-    const { lastSequence, location, bytes } = report;
     const counter = counterOf(bytes, options, () => throwIfAborted(signal, 'the restore'));
     const settings = { mayLink, lastSequence, nextEpoch: nextEpochBy(clock) };
     await restoreBackup(fileSystem, location, target.path, settings, counter);
+    if ((await stampOf(fileSystem, location)) !== stamp) {
+      throw new CorruptionError(CURRENT, 0, 'somebody has the database open, and wrote to it while it was copied');
+    }
     throwIfAborted(signal, 'the restore');
     return reportOf(await target.finish(), lastSequence, counter);
   } catch (error) {

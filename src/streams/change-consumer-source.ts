@@ -4,7 +4,6 @@ import { AbortedError } from '../errors.ts';
 import type { ChangeHandOver, ChangeHub } from './change-hub.ts';
 import { positionOf } from './change-stream.ts';
 import type { Backlog, ChangeSource, ConsumerFrom, ConsumerSource, Place } from './consumer-source.ts';
-import type { Retention } from './retention.ts';
 import { boundsOf } from './scan-options.ts';
 import { pullOrWaitAsPull, type Waited } from './stream.ts';
 
@@ -14,11 +13,12 @@ const BUFFER_BYTES_MAX = 16 * 1024 * 1024;
 
 export class ChangeConsumerSource implements ConsumerSource {
   readonly #hub: ChangeHub;
-  readonly #retention: Retention;
+  readonly #retain: (consumer: string, settled: SequenceNumber | undefined) => void;
 
-  constructor(hub: ChangeHub, retention: Retention) {
+  /** @param retain - told what each consumer has settled: what is behind it is to be kept */
+  constructor(hub: ChangeHub, retain: (consumer: string, settled: SequenceNumber | undefined) => void) {
     this.#hub = hub;
-    this.#retention = retention;
+    this.#retain = retain;
   }
 
   async open(from: Cursor, range: KeyRange): Promise<ChangeSource> {
@@ -66,7 +66,7 @@ export class ChangeConsumerSource implements ConsumerSource {
   }
 
   retain(consumer: string, watermark: Place | undefined): void {
-    this.#retention.retain(consumer, watermark?.sequence);
+    this.#retain(consumer, watermark?.sequence);
   }
 
   #listen(position: SequenceNumber, range: KeyRange): ChangeHandOver {

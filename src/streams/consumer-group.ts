@@ -6,7 +6,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { ClosedError, ConsumerError } from '../errors.ts';
 import type { Durability, KeyRange, WriteOperation } from '../model.ts';
 import { type CheckedSettings, fingerprintOf } from './consumer-options.ts';
-import { type ConsumerRecord, decodeRecord, encodeRecord, recordKeyOf } from './consumer-record.ts';
+import { type ConsumerRecord, decodeRecord, encodeRecord, isSameRange, recordKeyOf } from './consumer-record.ts';
 import { ConsumerSession } from './consumer-session.ts';
 import type { Backlog, ConsumerFrom, ConsumerSource, ConsumerStorePort } from './consumer-source.ts';
 import type { Worker } from './consumer-work.ts';
@@ -87,10 +87,12 @@ export class ConsumerGroup {
     return this.#session?.position ?? (await this.#read());
   }
 
-  async lag(settings: CheckedSettings, signal: AbortSignal | undefined): Promise<Backlog> {
+  /** @param settings - `undefined`: as it runs, or as it is stored */
+  async lag(settings: CheckedSettings | undefined, signal: AbortSignal | undefined): Promise<Backlog> {
     const record = await this.position();
-    const { cursor } = record ?? (await this.#source.resolve(settings.from));
-    return this.#source.lag(cursor, settings.range, record?.settled ?? [], signal);
+    const { cursor } = record ?? (await this.#source.resolve(settings?.from ?? 'start'));
+    const range = settings?.range ?? record?.range ?? {};
+    return this.#source.lag(cursor, range, record?.settled ?? [], signal);
   }
 
   seek(from: ConsumerFrom): Promise<void> {
@@ -103,17 +105,21 @@ export class ConsumerGroup {
         // Both places are wanted until the new one is on the disk: a power cut may bring the old one back.
         const isBack = stored === undefined || place.sequence < stored.sequence;
         this.#source.retain(this.#name, isBack ? place : { cursor: stored.cursor, sequence: stored.sequence });
-        await this.#write({ ...place, settled: [], isPaused: stored?.isPaused ?? false }, 'synced');
+        const { isPaused = false, range = {} } = stored ?? {};
+        await this.#write({ ...place, settled: [], isPaused, range: this.#settings?.range ?? range }, 'synced');
       } finally {
         await this.#start();
       }
     });
   }
 
-  setPaused(isPaused: boolean, settings: CheckedSettings): Promise<void> {
+  /** @param settings - of one that may be new; `undefined`: it must have run before */
+  setPaused(isPaused: boolean, settings: CheckedSettings | undefined): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#session !== undefined) return this.#session.setPaused(isPaused);
-      const record = await this.#load(settings);
+      const record = settings === undefined ? await this.#read() : await this.#load(settings);
+      if (record === undefined)
+        throw new ConsumerError(this.#name, 'it never ran. Run it first, or seek it to a place.');
       if (record.isPaused !== isPaused) await this.#write({ ...record, isPaused }, this.#durabilityOf(settings));
     });
   }
@@ -152,7 +158,9 @@ export class ConsumerGroup {
     if (this.#session !== undefined || !this.isRunning || this.#isClosed || settings === undefined) return;
     const name = this.#name;
     try {
-      const record = await this.#load(settings);
+      const loaded = await this.#load(settings);
+      const record = { ...loaded, range: settings.range };
+      if (!isSameRange(loaded.range, record.range)) await this.#write(record, this.#durabilityOf(settings));
       this.#source.retain(name, { cursor: record.cursor, sequence: record.sequence });
       const changes = await this.#source.open(record.cursor, settings.range);
       const ports = { store: this.#store, source: this.#source };
@@ -187,7 +195,7 @@ export class ConsumerGroup {
     const stored = await this.#read();
     if (stored !== undefined) return stored;
     const { cursor, sequence } = await this.#source.resolve(settings.from);
-    const record: ConsumerRecord = { cursor, sequence, settled: [], isPaused: false };
+    const record: ConsumerRecord = { cursor, sequence, settled: [], isPaused: false, range: settings.range };
     this.#source.retain(this.#name, { cursor, sequence }); // while the record is written, history may be removed
     try {
       await this.#write(record, this.#durabilityOf(settings));
@@ -203,8 +211,8 @@ export class ConsumerGroup {
     return entry === undefined ? undefined : recordOf(this.#name, entry.value);
   }
 
-  #durabilityOf(settings: CheckedSettings): Durability {
-    return settings.durability ?? this.#store.durability;
+  #durabilityOf(settings: CheckedSettings | undefined): Durability {
+    return settings?.durability ?? this.#store.durability;
   }
 
   async #write(record: ConsumerRecord, durability: Durability): Promise<void> {

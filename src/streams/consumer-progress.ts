@@ -27,7 +27,7 @@ export class ConsumerProgress {
   #earlierIndex = 0;
   #lastRead: SequenceNumber;
 
-  constructor({ cursor, sequence, settled }: ConsumerRecord) {
+  constructor({ cursor, sequence, settled }: Omit<ConsumerRecord, 'range'>) {
     this.#watermark = { cursor, sequence };
     this.#earlier = settled;
     this.#lastRead = sequence;
@@ -80,7 +80,7 @@ export class ConsumerProgress {
   }
 
   /** The record that is true once the commit under way has succeeded. */
-  record(isPaused: boolean): ConsumerRecord {
+  record(isPaused: boolean): Omit<ConsumerRecord, 'range'> {
     const slots = this.#slots;
     let index = this.#head;
     while (index < slots.length && slots[index]?.state !== 'open') index += 1;

@@ -400,7 +400,7 @@ export class ConsumerSession implements DeliveryHost, CommitHost, ReplayHost, Re
   // ---- what becomes of commits
 
   record(): ConsumerRecord {
-    return this.#progress.record(this.#isPaused);
+    return { ...this.#progress.record(this.#isPaused), range: this.#setup.settings.range };
   }
 
   settled(works: readonly Work[], record: ConsumerRecord, commit: Commit): void {

@@ -3,7 +3,8 @@ import * as E from 'fp-ts/lib/Either.js';
 import { ClosedError, ConsumerError } from '../errors.ts';
 import type { Change, KeyRange } from '../model.ts';
 import { CONSUMERS_PREFIX } from '../storage/reserved.ts';
-import { Consumer, type ConsumerPosition, positionOf, workerMaker } from './consumer.ts';
+import { Consumer, workerMaker } from './consumer.ts';
+import { ConsumerDesk, type ConsumerPosition, positionOf } from './consumer-desk.ts';
 import { ConsumerGroup, type ConsumerPorts } from './consumer-group.ts';
 import {
   type BatchConsumerOptions,
@@ -52,6 +53,13 @@ export class Consumers {
     const { store } = this.#ports;
     const groupOf = (): ConsumerGroup => this.#groupOf(checkedName);
     return new Consumer<C>({ name: checkedName, settings, store, groupOf, workerOf: workerMaker(options, map) });
+  }
+
+  /** @throws InvalidArgumentError */
+  desk(name: string): ConsumerDesk {
+    const checkedName = checkConsumerName(name);
+    const groupOf = (): ConsumerGroup => this.#groupOf(checkedName);
+    return new ConsumerDesk({ name: checkedName, settings: undefined, store: this.#ports.store, groupOf });
   }
 
   /** All that ever ran and were not deleted, by name. */

@@ -64,7 +64,8 @@ export class Engine {
   #compactions: CompactionStream | undefined;
   #keeper: LogKeeper | undefined;
   #retention: Retention | undefined;
-  #consumers: Consumers | undefined;
+  /** Also in a store that is open for reading only: then they can be looked at. */
+  readonly desks: Consumers;
   #sweeper: IdempotencySweeper | undefined;
   #backups: Backups | undefined;
   #drained: Promise<void> = Promise.resolve();
@@ -83,6 +84,7 @@ export class Engine {
     this.stall = new Stall(this.tree, this.health, events$, clock);
     const { tree, log, archive } = opened;
     this.changes = new ChangeHub({ tree, log, archive, clock });
+    this.desks = this.#makeConsumers(clock);
     if (log !== undefined && archive !== undefined) this.#start(log, archive, clock);
   }
 
@@ -136,10 +138,17 @@ export class Engine {
     });
     this.#drained.catch((error: unknown) => health.logFailed(error)); // a bug of ours: nothing is written any more
     log.onDurable = () => this.changes.stir();
-    this.#consumers = new Consumers({
-      source: new ChangeConsumerSource(this.changes, retention),
+    this.#backups = new Backups({ tree, archive, clock, flush: () => this.flush() });
+    keeper.prepareNext();
+    retention.run();
+    this.#versionChanged$.next(); // the picker may find work in what was opened
+  }
+
+  #makeConsumers(clock: Clock): Consumers {
+    return new Consumers({
+      source: new ChangeConsumerSource(this.changes, (name, settled) => this.#retention?.retain(name, settled)),
       store: {
-        commit,
+        commit: (operations, durability) => this.commit(operations, durability),
         entry: (key) =>
           new Operation((sink) => {
             this.reader.entry(key, undefined, sink);
@@ -147,13 +156,9 @@ export class Engine {
           }),
         scanReserved: (range, signal) => this.scanInternal(range, signal),
         clock,
-        durability: tree.options.durability,
+        durability: this.tree.options.durability,
       },
     });
-    this.#backups = new Backups({ tree, archive, clock, flush: () => this.flush() });
-    keeper.prepareNext();
-    retention.run();
-    this.#versionChanged$.next(); // the picker may find work in what was opened
   }
 
   #keepHistory(archive: LogArchive, clock: Clock): Retention {
@@ -200,10 +205,10 @@ export class Engine {
     return this.#events$;
   }
 
-  /** Durable consumers; there are none in a store that is opened for reading only. */
+  /** Durable consumers; none can be run in a store that is opened for reading only. */
   get consumers(): Consumers {
-    if (this.#consumers === undefined) throw this.health.refusalOfWrite() ?? new ClosedError('store');
-    return this.#consumers;
+    if (this.log === undefined) throw this.health.refusalOfWrite() ?? new ClosedError('store');
+    return this.desks;
   }
 
   /** Sends a write into the pipeline, or refuses it. */
@@ -277,7 +282,7 @@ export class Engine {
     this.reader.close();
     this.stall.reconsider();
     const backedUp = this.#backups?.close();
-    await this.#consumers?.close();
+    await this.desks.close();
     const { log } = this;
     const [flushes, compactions, keeper] = [this.#flushes, this.#compactions, this.#keeper];
     const swept = this.#sweeper?.close();

@@ -21,6 +21,7 @@ import {
 } from './change-stream.ts';
 import { checkSettings } from './check-settings.ts';
 import type { Consumer } from './consumer.ts';
+import type { ConsumerDesk } from './consumer-desk.ts';
 import type { BatchConsumerOptions, ConsumerOptions } from './consumer-options.ts';
 import type { ConsumerInfo } from './consumers.ts';
 import type { Engine } from './engine.ts';
@@ -280,8 +281,7 @@ export class Store {
   /**
    * A durable consumer: handles every change at least once, in order per key, also across restarts; what it writes through
    * its transaction commits in the same batch as its position, so exactly once. Nothing happens before `run()` is
-   * subscribed to; without a handler's work to do, it is the desk of the consumer of that name (position, lag, seek,
-   * pause, dead letters).
+   * subscribed to. It is also the {@link Store.desk} of its name.
    *
    * @param name - 1 to 128 of letters, digits, `.`, `_`, `-`; one position in this store
    * @throws InvalidArgumentError, OutOfRangeError, ReadOnlyError
@@ -293,9 +293,21 @@ export class Store {
     return this.#engine.consumers.consumer(name, options, (change) => change);
   }
 
+  /**
+   * The desk of the consumer of that name, for which nobody needs its handler: position, lag, dead letters, seek, pause,
+   * delete. A desk makes no consumer: it has no position before a consumer of that name has run, or is sought to a place.
+   *
+   * In a store that is open for reading only, what writes fails with ReadOnlyError.
+   *
+   * @throws InvalidArgumentError
+   */
+  desk(name: string): ConsumerDesk {
+    return this.#engine.desks.desk(name);
+  }
+
   /** All consumers that ever ran in this database and were not deleted, by name. */
   consumers(): Stream<ConsumerInfo> {
-    return this.#engine.consumers.list();
+    return this.#engine.desks.list();
   }
 
   #changeEvents(query: ChangesQuery): ChangeEvents {

@@ -86,6 +86,17 @@ describe('the commands', () => {
     expect((await alluvium('info', directory, '--json')).stdout).toContain('"sequence"');
     expect((await alluvium('stats', directory, '--json')).code).toBe(0);
     expect((await alluvium('consumers', 'list', directory)).code).toBe(0);
+    for (const call of [['lag'], ['pause'], ['seek', '--to', 'start', '--yes'], ['resume']]) {
+      await store.consumer('c', { gte: 'b', handle: () => undefined }).pause();
+      const [verb = '', ...given] = call;
+      const done = await alluvium('consumers', verb, directory, 'c', ...given, '--json');
+      expect(done, verb).toMatchObject({ code: 0, stdout: expect.stringContaining('"name":"c"') as string });
+    }
+    expect((await store.desk('c').position())?.isPaused).toBe(false);
+    const lag = await alluvium('consumers', 'lag', directory, 'c', '--json');
+    expect(JSON.parse(lag.stdout)).toMatchObject({ changes: 1, bytes: 2 });
+    expect(await alluvium('dead-letters', 'list', directory, 'c')).toEqual({ code: 0, stdout: '' });
+    expect((await alluvium('dead-letters', 'show', directory, 'c', '00000000000001')).code).toBe(3);
     const shown = await alluvium('attach', directory, '--json');
     expect(JSON.parse(shown.stdout)).toMatchObject({ isOpen: true, pid: process.pid });
     const copy = join(makeDirectory(), 'copy');

@@ -285,6 +285,27 @@ describe('a backup that is cut short', () => {
   });
 });
 
+describe('a directory with the name under which a backup is made', () => {
+  it('is left as it is, if no earlier try has left it there', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const store = await open('/db', { ...SMALL, fileSystem });
+    await openAccounts(store);
+    await fileSystem.makeDirectory('/mine.partial/archive');
+    for (const name of ['letter', 'CURRENT', 'archive/000001.log']) {
+      fileSystem.writeFileNow(`/mine.partial/${name}`, new Uint8Array(3));
+    }
+    const before = fileSystem.paths();
+    await expect(store.backup('/mine').then()).rejects.toThrow(AlreadyExistsError);
+    expect(fileSystem.paths().filter((path) => before.includes(path))).toEqual(before);
+    expect(await fileSystem.list('/mine.partial')).toEqual(['CURRENT', 'archive', 'letter']);
+    await store.close();
+    await expect(restore('/db', '/mine', { fileSystem }).then()).rejects.toThrow(AlreadyExistsError);
+    expect(await fileSystem.list('/mine.partial')).toEqual(['CURRENT', 'archive', 'letter']);
+    await restore('/db', '/other', { fileSystem });
+    expect((await fileSystem.list('/other')).filter((name) => name.includes('partial'))).toEqual([]);
+  });
+});
+
 describe('history in a backup', () => {
   const cursors = async (store: Store, from: 'start' | `al1.${string}`, count: number) =>
     lastValueFrom(store.changes({ from }).pipe(take(count), toArray()));
@@ -372,6 +393,35 @@ describe('restore', () => {
     await fileSystem.remove(table);
     fileSystem.writeFileNow(table, bytes);
     await expect(restore('/backup', '/new', { fileSystem }).then()).rejects.toThrow(CorruptionError);
+    expect(fileSystem.paths().filter((path) => path.startsWith('/new'))).toEqual([]);
+  });
+
+  it('makes nothing at all of what is no database', async () => {
+    const fileSystem = new MemoryFileSystem();
+    await fileSystem.makeDirectory('/empty');
+    for (const from of ['/nowhere', '/empty']) {
+      await expect(restore(from, '/new', { fileSystem }).then()).rejects.toThrow();
+    }
+    expect(await fileSystem.list('/')).toEqual(['empty']);
+  });
+
+  it('gives nothing when somebody writes to the database meanwhile', async () => {
+    let isOpen = false;
+    const hook: FileOperationHook = ({ path, name }) => {
+      // As a store does that writes its log on.
+      if (isOpen && name === 'create' && path.startsWith('/new.partial/MANIFEST')) {
+        isOpen = false;
+        fileSystem.writeFileNow('/db/000999.log', new Uint8Array(7));
+      }
+      return undefined;
+    };
+    const fileSystem: MemoryFileSystem = new MemoryFileSystem({ onOperation: hook });
+    const store = await open('/db', { ...SMALL, fileSystem });
+    await openAccounts(store);
+    await store.close();
+    isOpen = true;
+    await expect(restore('/db', '/new', { fileSystem }).then()).rejects.toThrow(/somebody has the database open/);
+    expect(isOpen).toBe(false);
     expect(fileSystem.paths().filter((path) => path.startsWith('/new'))).toEqual([]);
   });
 

@@ -265,6 +265,51 @@ describe('repair', async () => {
     await store.close();
   });
 
+  it('merges all tables where an older one has come above a newer one, also beside damage', async () => {
+    // Two files in each other's place; a third is damaged, so that tables would be mended one by one.
+    const fileSystem = await databaseOf((files) => [
+      [0, writeTable(files, 5, [entry('a', 3), entry('b', 4)])],
+      [1, writeTable(files, 6, [entry('a', 9), entry('b', 10, KIND_DELETE)])],
+      [2, writeTable(files, 7, [entry('c', 1)])],
+    ]);
+    damage(fileSystem, `${DIRECTORY}/000007.ldb`, -1);
+    const report = await repair(DIRECTORY, { fileSystem });
+    expect([report.levels, report.lossCount]).toEqual(['rebuilt', 0]);
+    expect((await verify(DIRECTORY, { fileSystem })).findings).toEqual([]);
+    const store = await open(DIRECTORY, { fileSystem });
+    const values = [
+      ['a', 'value 9'],
+      ['c', 'value 1'],
+    ] as const;
+    expect(await contentOf(store)).toEqual(new Map(values));
+    await store.close();
+  });
+
+  it('tells what is lost where a table lies in the place of another', async () => {
+    const fileSystem = await databaseOf((files) => [[1, writeTable(files, 5, [entry('a', 3), entry('c', 4)])]]);
+    writeTable(fileSystem, 9, [entry('b', 1)]);
+    fileSystem.writeFileNow(`${DIRECTORY}/000005.ldb`, fileSystem.readFileNow(`${DIRECTORY}/000009.ldb`));
+    const report = await repair(DIRECTORY, { fileSystem });
+    expect(lossesOf(report)).toEqual([['000005.ldb', 'a', 'c']]);
+    expect((await verify(DIRECTORY, { fileSystem })).findings).toEqual([]);
+  });
+
+  it('tells of a lost end, wherever a table is cut, also between two blocks', async () => {
+    const path = tables.find((one) => source.readFileNow(one).length > 500) ?? '';
+    const bytes = source.readFileNow(path);
+    const found: (readonly [entries: number, losses: number])[] = [];
+    for (let end = 0; end < bytes.length; end += 1) {
+      if (end > 300 && end < bytes.length - 120) continue; // two ends of blocks are in what is left
+      const damaged = image();
+      damaged.writeFileNow(path, bytes.subarray(0, end));
+      const { entriesRead, lossCount } = await repair(DIRECTORY, { fileSystem: damaged, dryRun: true });
+      found.push([entriesRead, lossCount]);
+    }
+    const all = found.at(-1)?.[0] ?? 0;
+    expect(found.filter(([entries, losses]) => entries < all && losses === 0)).toEqual([]);
+    expect(found.at(-1)).toEqual([all, 0]); // nothing but the last byte of the footer
+  });
+
   it('corrects numbers of a MANIFEST that are too low for its tables', async () => {
     const fileSystem = await databaseOf((files) => [[1, writeTable(files, 5, [entry('a', 9)])]], 1);
     const report = await repair(DIRECTORY, { fileSystem });

@@ -87,4 +87,10 @@ export const parts = [
     title: 'linearizable, through faults and crashes',
     ...vitest(400, 'test/properties/linearizability.property.test.ts'),
   },
+  // 200 repairs of damaged directories for each engine; a night takes a factor of 1,000.
+  {
+    id: 'T6R',
+    title: "repair of damaged directories, ours and LevelDB's",
+    ...vitest(20, 'test/repair/leveldb-damage.test.ts'),
+  },
 ];

@@ -5,15 +5,7 @@ import { consumerInfos, type Desk, deskOf } from '../desk.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { UsageError } from '../failure.ts';
 import { placeOf } from '../place.ts';
-import {
-  codersOf,
-  DATABASE,
-  DESTROY_OPTIONS,
-  ENCODING_OPTIONS,
-  mayDestroy,
-  RANGE_OPTIONS,
-  rangeOf,
-} from '../shared-options.ts';
+import { DATABASE, DESTROY_OPTIONS, mayDestroy } from '../shared-options.ts';
 import { alignColumns } from '../table-text.ts';
 import { bytesText, countOf, countText, durationText } from '../units.ts';
 import { withStore } from '../with-store.ts';
@@ -52,20 +44,17 @@ const lag: Command = {
   name: 'consumers lag',
   summary: 'Show how much each consumer, or one, has before it',
   positionals: [DATABASE, { ...NAME, isOptional: true }],
-  options: { ...RANGE_OPTIONS, ...ENCODING_OPTIONS },
-  details: [
-    'A consumer of a part of the keys counts only these: give the same range here, for the store does not know it.',
-  ],
-  examples: ['consumers lag ./data', 'consumers lag ./data totals --prefix sale: --json'],
+  options: {},
+  details: ['A consumer of a part of the keys counts only these, as they were when it ran last.'],
+  examples: ['consumers lag ./data', 'consumers lag ./data totals --json'],
   run: (context) =>
     withStore(context, 'write', async (store) => {
       const { flags, positionals, out, signal } = context;
-      const range = rangeOf(flags, codersOf(flags).key);
       const only = positionals[1];
       const names = only === undefined ? (await consumerInfos(store)).map(({ name }) => name) : [only];
       const rows: string[][] = [];
       for (const name of names) {
-        const { consumer } = await deskOf(store, name, range);
+        const { consumer } = await deskOf(store, name);
         const { changes, bytes, ageMs } = await consumer.lag({ signal });
         if (flags.has('json')) await out.json({ name, changes, bytes, ageMs });
         else rows.push([name, countText(changes), bytesText(bytes), durationText(ageMs)]);

@@ -30,6 +30,11 @@ export class NewDirectory {
     this.#lock = lock;
   }
 
+  /** What {@link begin} asks first. @throws AlreadyExistsError, IoError */
+  static async checkFree(fileSystem: FileSystem, target: string): Promise<void> {
+    await checkFree(fileSystem, withoutSlashes(target));
+  }
+
   /** @throws AlreadyExistsError, LockedError (somebody else is writing the same one), IoError, NoSpaceError */
   static async begin(fileSystem: FileSystem, target: string, holder: LockHolder): Promise<NewDirectory> {
     const name = withoutSlashes(target);

@@ -24,6 +24,16 @@ export function checkWhole({ isWhole, findings, location }: VerifyReport): void 
   throw new CorruptionError(first?.file ?? location, first?.offset ?? 0, first?.reason ?? 'it is not whole');
 }
 
+/** What changes in a directory when somebody writes to the database in it. */
+export async function stampOf(fileSystem: FileSystem, location: string): Promise<string> {
+  const names = (await fileSystem.list(location)).filter((name) => parseFileName(name) !== undefined);
+  const sizes = names.map(async (name) => {
+    const stat = await fileSystem.stat(pathOf(location, name)).catch(() => undefined); // it has just gone
+    return `${name} ${stat?.size ?? 'gone'}`;
+  });
+  return (await Promise.all(sizes)).join();
+}
+
 /**
  * Copies into an empty directory; all of it is durable on return, but for the directory's own name.
  *

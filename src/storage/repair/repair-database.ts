@@ -48,11 +48,13 @@ import { verifyHistory } from '../verify/verify-history.ts';
 import { verifyTable } from '../verify/verify-table.ts';
 import { walkRecords } from '../verify/walk-records.ts';
 import { type LogClaims, type LogFile, NO_CLAIMS } from '../wal/log-recovery.ts';
+import { isNewestOnTop } from './check-depth.ts';
 import { LossList, type RepairReport } from './repair-report.ts';
 import { type SalvagedTable, salvageTable } from './salvage-table.ts';
 import { salvageLogs } from './salvage-logs.ts';
 import { type KnownTable, rebuildTables } from './rebuild-tables.ts';
 import { Rewriter } from './rewriter.ts';
+import { isThatTable, OTHER_TABLE } from './same-table.ts';
 import { dateName, historyFiles, newestInHistory, removeFirstNames, setAside } from './set-aside.ts';
 
 export interface RepairPorts extends Omit<VerifyPorts, 'findingsMax'> {
@@ -256,8 +258,15 @@ class Repair {
     try {
       const file = await this.#fileSystem.openForRead(pathOf(this.#location, name));
       this.#open.push(file);
+      const before = this.#losses.losses.length;
       const ports = { turn: () => this.#context.turn(), losses: this.#losses };
-      return await salvageTable({ file, name }, ports);
+      const salvaged = await salvageTable({ file, name }, ports);
+      const lost = this.#losses.losses.slice(before);
+      if (known !== undefined && !isThatTable(salvaged, await file.size(), known, lost)) {
+        const bounds = { firstKey: userKeyOf(known.smallest), lastKey: userKeyOf(known.largest) };
+        this.#losses.add({ file: name, offset: 0, endOffset: undefined, reason: OTHER_TABLE, ...bounds });
+      }
+      return salvaged;
     } catch (error) {
       if (!(error instanceof IoError)) throw error;
       const reason =
@@ -281,9 +290,13 @@ class Repair {
           ? []
           : [{ level, table: { ...meta, smallest, largest } }];
       });
-      if (E.isRight(Version.empty.apply({ newTables }))) return;
-      this.#notes.push('Tables hold other keys than the MANIFEST says, and overlap. All of them are merged.');
-      this.#isMerge = true;
+      if (E.isLeft(Version.empty.apply({ newTables }))) {
+        this.#notes.push('Tables hold other keys than the MANIFEST says, and overlap. All of them are merged.');
+        this.#isMerge = true;
+      } else if (!(await this.#isNewestOnTop())) {
+        this.#notes.push('Tables hold older entries than those below them. All of them are merged, which heals that.');
+        this.#isMerge = true;
+      }
       return;
     }
     const before = this.#context.list.counts.error;
@@ -294,6 +307,10 @@ class Repair {
       'Point reads found other versions of keys than the newest. All tables are merged, which heals that.',
     );
     this.#isMerge = true;
+  }
+
+  #isNewestOnTop(): Promise<boolean> {
+    return isNewestOnTop(this.#fileSystem, this.#location, this.#tables, () => this.#context.looked(1));
   }
 
   async #openLogs(): Promise<readonly LogFile[]> {
@@ -435,5 +452,13 @@ function nothingOf(name: string): SalvagedTable {
     close: () => Promise.resolve(),
   };
   const source = { file, name };
-  return { source, blocks: [], entries: 0, largestSequence: 0, smallest: undefined, largest: undefined };
+  return {
+    source,
+    blocks: [],
+    entries: 0,
+    largestSequence: 0,
+    smallest: undefined,
+    largest: undefined,
+    hasIndex: false,
+  };
 }

@@ -27,6 +27,8 @@ export interface SalvagedTable {
   /** First and last internal keys; `undefined`: nothing can be read. */
   readonly smallest: Uint8Array | undefined;
   readonly largest: Uint8Array | undefined;
+  /** Whether its index could be read; so it is a table as it was written, but for damaged blocks. */
+  readonly hasIndex: boolean;
 }
 
 export interface SalvagePorts {
@@ -102,6 +104,7 @@ class TableSalvage {
   #smallest: Uint8Array | undefined;
   #entries = 0;
   #largestSequence = 0;
+  #hasIndex = false;
 
   constructor(source: NamedFile, fileBytes: number, ports: SalvagePorts) {
     this.#source = source;
@@ -117,11 +120,13 @@ class TableSalvage {
       largestSequence: this.#largestSequence,
       smallest: this.#smallest,
       largest: this.#lastKey,
+      hasIndex: this.#hasIndex,
     };
   }
 
   /** Tries each block that the index names. */
   async follow(lines: readonly IndexLine[]): Promise<void> {
+    this.#hasIndex = true;
     for (const [place, { handle, separator }] of lines.entries()) {
       let reason: string | undefined;
       try {
@@ -171,7 +176,9 @@ class TableSalvage {
       if (isBehindData) return;
       at += size + TRAILER_BYTES;
     }
-    if (hole !== undefined) this.#loseHole(hole.start, undefined, hole.keyBefore, undefined);
+    // Without what lies behind all data, nobody knows whether there was more.
+    hole ??= { start: at, keyBefore: this.#lastKey };
+    this.#loseHole(hole.start, undefined, hole.keyBefore, undefined);
   }
 
   /**

@@ -77,7 +77,7 @@ describe('a name', () => {
       fc.asyncProperty(names, async (name) => {
         expect(await useName(store, name)).toBeGreaterThan(0);
       }),
-      { ...runsOf(60), examples: LEADING_OUT.map((name) => [name]) },
+      { ...runsOf(10), examples: LEADING_OUT.map((name) => [name]) },
     );
     await store.flush();
     await store.close();

@@ -135,3 +135,18 @@ describe('getSync', () => {
     await store.close();
   });
 });
+
+it('opens a table once, though somebody is opening it in the background all the while', async () => {
+  const fileSystem = new FaultFileSystem();
+  const first = await open('/db', { fileSystem });
+  await first.set('key', 'value');
+  await first.close();
+  const store = await open('/db', { fileSystem, blockCacheBytesMax: 0 });
+  const slow = store.get('key').then((value) => (value === undefined ? undefined : textOf(value)));
+  for (let call = 0; call < 50; call += 1) expect(read(store, 'key')).toBe('value');
+  expect(fileSystem.openPaths.filter((path) => path.endsWith('.ldb')).length).toBeLessThanOrEqual(2);
+  expect(await slow).toBe('value');
+  expect(read(store, 'key')).toBe('value');
+  await store.close();
+  expect(fileSystem.openPaths).toEqual([]);
+});

@@ -111,10 +111,14 @@ export class TableCache {
     this.#closeIdle(this.#openTablesMax - 1);
     const table = this.#openNow(file);
     this.#bytes += table.memoryBytes;
-    const opened: Place = { table, opening: undefined, users: 1, isUsed: true };
-    // While somebody else is opening it in the background, it is open twice: this one goes when it is given back.
-    if (place === undefined) this.#places.set(file.fileNumber, opened);
-    else this.#evicted.set(table, opened);
+    if (place === undefined) {
+      this.#places.set(file.fileNumber, { table, opening: undefined, users: 1, isUsed: true });
+      return table;
+    }
+    // Somebody is opening it in the background, and gets this one: else each further call here would open it once more.
+    place.table = table;
+    place.users += 1;
+    place.isUsed = true;
     return table;
   }
 
@@ -169,6 +173,10 @@ export class TableCache {
       const [name, file] = await this.#openFile(fileNumber);
       try {
         const table = await Table.open(file, fileNumber, name, fileBytes, this.#blockCache, boundsOf(tableFile));
+        if (place.table !== undefined) {
+          await file.close().catch(() => undefined); // nothing was written to it
+          return place.table; // opened meanwhile by who could not wait
+        }
         place.table = table;
         this.#bytes += table.memoryBytes;
         if (this.#isOver(this.#openTablesMax)) this.#closeIdle(this.#openTablesMax);
@@ -178,6 +186,7 @@ export class TableCache {
         throw thrown;
       }
     } catch (thrown) {
+      if (place.table !== undefined) return place.table;
       this.#places.delete(fileNumber);
       throw thrown;
     } finally {

@@ -175,6 +175,7 @@ async function act(
   { steps, isAwaiting, isAborting, valueBytes }: Actor,
   id: number,
   history: History,
+  pause: () => Promise<unknown>,
 ): Promise<void> {
   const snapshots: Snapshot[] = [];
   const running: Promise<unknown>[] = [];
@@ -245,10 +246,9 @@ async function act(
               entries.unshift([textOf(key), textOf(value)]);
             return entries;
           });
-        case 'snapshot':
-          snapshots.push(store.snapshot());
-          return;
+        case 'snapshot': // looked at while what was under way still is, and again by later steps
         case 'snapshotRead': {
+          if (step.do === 'snapshot') snapshots.push(store.snapshot());
           const snapshot = snapshots.at(-1);
           if (snapshot === undefined) return;
           const values = await snapshot.getMany(KEYS);
@@ -264,7 +264,8 @@ async function act(
           return store.close();
       }
     };
-    const followed = history.follow(step.do, done);
+    // Memory answers at once: without a turn of its own, each actor would be done before the first file call is.
+    const followed = pause().then(() => history.follow(step.do, done));
     if (isAwaiting) await followed;
     else running.push(followed);
   }
@@ -309,7 +310,11 @@ async function check(
     const collecting = history.follow('changes', async () => {
       for await (const change of store.changes()) history.changes.push(modelChangeOf(change));
     });
-    await Promise.all(plans.map((plan, id) => act(store, plan, id, history)));
+    await Promise.all(
+      plans.map((plan, id) =>
+        act(store, plan, id, history, () => scheduler.schedule(Promise.resolve(), `actor ${id}`)),
+      ),
+    );
     await history.follow('the last close', () => store.close());
     await collecting;
   };

@@ -229,13 +229,11 @@ export async function crashingHistory(seed: number, calls: number, options: Open
       };
       await Promise.all([...clients, tend()]);
     };
-    let failure: unknown;
-    const living = live().catch((error: unknown) => {
-      failure = error;
-    });
+    const failures: unknown[] = [];
+    const living = live().catch((error: unknown) => void failures.push(error));
     const end = time.sleep(FOREVER, time.between(5, 200));
     await time.until('a life', Promise.race([living, end]), PATIENCE_MS);
-    if (failure !== undefined) throw new Error(`seed ${seed}: ${String(failure)}`, { cause: failure });
+    for (const cause of failures) throw new Error(`seed ${seed}: ${String(cause)}`, { cause });
     const modes = ['synced', 'zeros', 'prefix', 'sectors'] as const;
     machine.crash(process, isPower ? (modes[time.below(modes.length)] ?? 'synced') : 'all');
     history.crash();

@@ -78,12 +78,12 @@ export class SimulatedTime {
 
   /** Lets time pass until the work is done; throws if it never will be, or not by then. */
   async until<T>(what: string, work: Promise<T>, limitMs: number): Promise<T> {
-    let isDone = false;
-    const done = (): void => void (isDone = true);
+    const state = { isDone: false };
+    const done = (): void => void (state.isDone = true);
     work.then(done, done);
     const end = this.nowMs + limitMs;
     await new Promise(setImmediate);
-    while (!isDone) {
+    while (!state.isDone) {
       const event = this.#pop();
       if (event === undefined) throw new Error(`nothing more happens, and ${what} is not done`);
       if (event.dueMs > end) throw new Error(`${what} is not done after ${limitMs} ms`);

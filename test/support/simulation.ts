@@ -232,7 +232,7 @@ class Simulation {
         const from = this.#followed.at(-1)?.[0];
         const changes = store.changes({ from: from === undefined ? 'start' : from + 1, durability: 'synced' });
         for await (const change of changes) this.#followed.push([change.sequence, textOf(change.key)]);
-        return process.sleep(PATIENCE_MS * 10); // the store closes
+        return await process.sleep(PATIENCE_MS * 10); // the store closes
       } catch (error) {
         this.#judge('changes', error);
       }

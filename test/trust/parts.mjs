@@ -61,7 +61,9 @@ export const parts = [
     id: 'T21',
     title: 'directories made to do harm, opened for reading',
     ...vitest(100, 'test/security/untrusted-directory.test.ts'),
-  // Factors for ten minutes on two quiet cores; a night takes a hundred times as much, by ALLUVIUM_SEED from another place.
+  },
+  // T9 to T14: estimated for about ten minutes each on a quiet machine, T12 for longer (0.7 s and more for each of its lives).
+  // A night: ten times the factor. Each message of a failure has the seed that repeats it.
   {
     id: 'T9',
     title: 'random commands, against a model',

@@ -62,6 +62,7 @@ export const parts = [
     id: 'T21',
     title: 'directories made to do harm, opened for reading',
     ...vitest(100, 'test/security/untrusted-directory.test.ts'),
+  },
   // Factors for ten minutes on two quiet cores; a night takes a hundred times as much, by ALLUVIUM_SEED from another place.
   {
     id: 'T9',

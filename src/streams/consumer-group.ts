@@ -3,7 +3,7 @@
  * stored record. Whatever changes one of them (start, stop, seek, pause, delete) happens one after the other.
  */
 import * as E from 'fp-ts/lib/Either.js';
-import { ClosedError, ConsumerError } from '../errors.ts';
+import { ClosedError, ConsumerError, HistoryGoneError } from '../errors.ts';
 import type { Durability, KeyRange, WriteOperation } from '../model.ts';
 import { type CheckedSettings, fingerprintOf } from './consumer-options.ts';
 import { type ConsumerRecord, decodeRecord, encodeRecord, isSameRange, recordKeyOf } from './consumer-record.ts';
@@ -17,6 +17,8 @@ export interface ConsumerPorts {
   readonly source: ConsumerSource;
 }
 
+/** How often a lag is read anew, because the consumer was faster. */
+const LAG_TRIES_MAX = 100;
 /** Dead letters that one commit is about. */
 const LETTERS_AT_ONCE = 1_000;
 
@@ -89,10 +91,19 @@ export class ConsumerGroup {
 
   /** @param settings - `undefined`: as it runs, or as it is stored */
   async lag(settings: CheckedSettings | undefined, signal: AbortSignal | undefined): Promise<Backlog> {
-    const record = await this.position();
-    const { cursor } = record ?? (await this.#source.resolve(settings?.from ?? 'start'));
-    const range = settings?.range ?? record?.range ?? {};
-    return this.#source.lag(cursor, range, record?.settled ?? [], signal);
+    for (let tries = 1; ; tries += 1) {
+      const record = await this.position();
+      const { cursor, sequence } = record ?? (await this.#source.resolve(settings?.from ?? 'start'));
+      const range = settings?.range ?? record?.range ?? {};
+      try {
+        return await this.#source.lag(cursor, range, record?.settled ?? [], signal);
+      } catch (error) {
+        // What is settled while we read may be taken away before we have read it: then we begin where the consumer is by now.
+        if (!(error instanceof HistoryGoneError) || tries === LAG_TRIES_MAX) throw error;
+        const now = record === undefined ? undefined : await this.position();
+        if (now === undefined || now.sequence <= sequence) throw error;
+      }
+    }
   }
 
   seek(from: ConsumerFrom): Promise<void> {

@@ -572,6 +572,37 @@ describe('position', () => {
     expect(await consumer.lag()).toMatchObject({ changes: 0, bytes: 0 });
   });
 
+  // Found by kills at the lowest priority on a busy machine: history of what is settled went while the lag was being read.
+  it('lag begins anew when what it reads is settled and goes, and tells when it is gone unsettled', async () => {
+    const { store } = world();
+    const gone = new HistoryGoneError(1, 3);
+    let meanwhile: () => void = nothing;
+    let reads = 0;
+    const source = {
+      open: store.open.bind(store),
+      lag: async (...given: Parameters<typeof store.lag>) => {
+        reads += 1;
+        if (given[0] !== cursorAt(0)) return store.lag(...given);
+        meanwhile();
+        await turns();
+        throw gone;
+      },
+      resolve: store.resolve.bind(store),
+      retain: store.retain.bind(store),
+    };
+    const { opened, open } = gate();
+    const consumer = new Consumers({ store, source }).consumer('c', { handle: () => opened }, (change) => change);
+    runOf(consumer);
+    await turns();
+    fill(store, 3);
+    await turns();
+    await expect(consumer.lag().then()).rejects.toBe(gone);
+    expect(reads).toBe(1);
+    meanwhile = open;
+    expect(await consumer.lag()).toMatchObject({ changes: 0 });
+    expect(reads).toBe(3);
+  });
+
   it('history is kept from the watermark on, and no longer when the consumer is deleted', async () => {
     const it = world();
     fill(it.store, 3);

@@ -125,16 +125,19 @@ async function unmount(at) {
   }
 }
 
-/** Starts a writer, and cuts. @returns the synced writes that it was told of */
+/** Starts a writer, and cuts. @returns the synced writes that it was told of, before the cut was asked for and after */
 async function writeAndCut({ disk, cutter, directory, first, isCreation, isCacheLost, random }) {
   const child = spawn(process.execPath, [WRITER, directory, String(first)], { stdio: ['pipe', 'pipe', 'ignore'] });
   child.stdin.on('error', () => undefined); // it may have ended
   const ended = once(child, 'close');
   const acknowledged = new Set();
+  const late = new Set();
   let isCut = false;
+  let isAsked = false;
   const cut = async (afterMs) => {
     isCut = true;
     await wait(afterMs);
+    isAsked = true;
     cutter.stdin.write(`${disk.pathOfCut(isCacheLost)}\n`);
     await once(cutter.stdout, 'data');
     child.kill('SIGKILL');
@@ -144,14 +147,15 @@ async function writeAndCut({ disk, cutter, directory, first, isCreation, isCache
     if (!line.endsWith(';')) continue;
     const [word, index, durability] = line.slice(0, -1).split(' ');
     if (word === 'ready') child.stdin.write('go\n');
-    if (word === 'acknowledged' && durability === 'synced') acknowledged.add(Number(index));
+    // A machine without power says nothing more. This one goes on, and a sync that the cut finds under way may be called a success.
+    if (word === 'acknowledged' && durability === 'synced') (isAsked ? late : acknowledged).add(Number(index));
     if (!isCut && word === 'ready' && isCreation) cutting = cut(random() * 30);
     if (!isCut && word === 'open') cutting = cut(5 + random() * 500);
   }
   await ended;
   if (cutting === undefined) throw new Error('the writer ended before it was cut off');
   await cutting;
-  return acknowledged;
+  return { acknowledged, late };
 }
 
 /** What is there after a cut. @returns how many writes */
@@ -208,12 +212,13 @@ async function runKind(kind, cutter, random) {
       const directory = join(disk.path, isCreation ? `new-${count}` : `database-${database}`);
       const from = isCreation ? 0 : first;
       const given = { disk, cutter, directory, first: from, isCreation, isCacheLost, random };
-      const acknowledged = await writeAndCut(given);
+      const { acknowledged, late } = await writeAndCut(given);
       await disk.restart();
       const what = `${kind.make} (${kind.options}), cut ${count}, creation: ${isCreation}, cache lost: ${isCacheLost}`;
       try {
         const there = await check(directory, acknowledged, isCreation || count % DEEP_EVERY === 0);
         if (!isCreation) first = there;
+        record({ lateAndLost: [...late].filter((index) => index >= there).length });
       } catch (error) {
         throw new Error(`ALLUVIUM_SEED=${seed}: ${what}: ${error.message}`, { cause: error });
       }

@@ -6,13 +6,16 @@ import {
   BufferOverflowError,
   ClosedError,
   type ChangesOptions,
+  type ConsumerInfo,
   type Cursor,
   type Snapshot,
   type Store,
 } from 'alluvium';
-import { type Observable, toArray } from 'rxjs';
+import { map, type Observable, toArray } from 'rxjs';
+import { consumerAnswer, deadLettersOf } from './consumer-desk.ts';
 import type { Sink } from './operation.ts';
 import { cursorAt, type Request } from './protocol.ts';
+import { writeError } from './wire-error.ts';
 
 /** Snapshots, and streams, that one connection may hold. */
 const HELD_MAX = 16_384;
@@ -27,6 +30,8 @@ export class Desk implements RequestDesk {
   readonly #cursor: Cursor;
   readonly #snapshots = new Map<number, Snapshot>();
   readonly #streams = new Map<number, AsyncIterator<readonly unknown[]>>();
+  /** Those of them that are asked for a page. */
+  readonly #pulling = new Set<number>();
 
   /** @param cursor - any of the present opening of the store */
   constructor(store: Store, cursor: Cursor) {
@@ -80,7 +85,9 @@ export class Desk implements RequestDesk {
       case 'backup':
         return run(store.backup(request.directory), sink);
       case 'consumers':
-        return run(store.consumers().pipe(toArray()), sink);
+        return run(store.consumers().pipe(map(withWireError), toArray()), sink);
+      case 'consumer':
+        return run(consumerAnswer(store, request), sink);
       default:
         return this.#hold(request, sink);
     }
@@ -106,6 +113,10 @@ export class Desk implements RequestDesk {
       case 'changesOpen':
         checkRoom(this.#streams, request.stream);
         return this.#openChanges(request.stream, request.options, sink);
+      case 'deadLettersOpen':
+        checkRoom(this.#streams, request.stream);
+        this.#keep(request.stream, deadLettersOf(this.#store, request.name, request.view));
+        return done(sink, undefined);
       case 'pull':
         return this.#pull(request.stream, sink);
       case 'streamClose':
@@ -134,12 +145,17 @@ export class Desk implements RequestDesk {
   #pull(stream: number, sink: Sink<unknown>): undefined {
     const pages = this.#streams.get(stream);
     if (pages === undefined) throw new ClosedError('stream');
+    // Pulls that wait are not counted among the requests of a connection: so there is one for each stream, and no more.
+    if (this.#pulling.has(stream)) throw new BufferOverflowError(1);
+    this.#pulling.add(stream);
     pages.next().then(
       (result) => {
+        this.#pulling.delete(stream);
         if (result.done === true) this.#streams.delete(stream);
         sink.succeed(result.done === true ? [] : result.value);
       },
       (error: unknown) => {
+        this.#pulling.delete(stream);
         this.#streams.delete(stream);
         sink.fail(error);
       },
@@ -163,6 +179,12 @@ function done(sink: Sink<unknown>, value: unknown): undefined {
   sink.succeed(value);
   return undefined;
 }
+
+/** An error in an answer goes as errors go. */
+const withWireError = (info: ConsumerInfo): object => ({
+  ...info,
+  error: info.error === undefined ? undefined : writeError(info.error),
+});
 
 function checkRoom(held: ReadonlyMap<number, unknown>, id: number): void {
   if (held.has(id)) throw new ClosedError('number of a snapshot or stream that was used before');

@@ -9,8 +9,14 @@ import type {
   ChangesOptions,
   Commit,
   CompactRange,
+  ConsumerEvent,
+  ConsumerFrom,
+  ConsumerLag,
+  ConsumerPosition,
+  DeadLetter,
   Entry,
   ScanOptions,
+  Signalled,
   VersionedValue,
   WatchedValue,
   WatchOptions,
@@ -68,4 +74,29 @@ export interface StoreFace extends ReaderFace {
   compact(range?: CompactRange): OperationFace<void>;
   approximateSize(start: Bytes, end: Bytes): OperationFace<number>;
   close(): OperationFace<void>;
+}
+
+/** How to run a consumer. */
+export interface RunOptions extends Signalled {
+  /**
+   * Where another process has the store: true waits until this one has it, and begins then; so of several processes that run
+   * the same consumer, the one that has the store does the work. False fails with NotAttachableError. Default false.
+   */
+  readonly whenOwner?: boolean | undefined;
+}
+
+/** A consumer; what is asked of it may be answered by another process. */
+export interface ConsumerFace {
+  readonly name: string;
+  run(options?: RunOptions): Observable<ConsumerEvent>;
+  position(): OperationFace<ConsumerPosition | undefined>;
+  lag(options?: Signalled): OperationFace<ConsumerLag>;
+  seek(from: ConsumerFrom): OperationFace<void>;
+  pause(): OperationFace<void>;
+  resume(): OperationFace<void>;
+  deadLetters(options?: Signalled): StreamFace<DeadLetter>;
+  deadLetter(id: string): OperationFace<DeadLetter | undefined>;
+  replay(id?: string, options?: Signalled): OperationFace<number>;
+  dropDeadLetter(id?: string, options?: Signalled): OperationFace<number>;
+  delete(): OperationFace<void>;
 }

@@ -8,8 +8,9 @@
  *
  * Streams are pulled: `scanOpen` or `changesOpen`, then one `pull` per page; an empty page is the end.
  */
-import type { Bytes, ChangesOptions, Cursor, Durability, ScanOptions, WriteOperation } from 'alluvium';
+import type { Bytes, ChangesOptions, ConsumerFrom, Cursor, Durability, ScanOptions, WriteOperation } from 'alluvium';
 import { AttachProtocolError, AttachVersionError } from './attach-error.ts';
+import type { ConsumerView } from './consumer-desk.ts';
 import { readError, type WireError } from './wire-error.ts';
 
 export const PROTOCOL = 'alluvium-attach';
@@ -38,7 +39,21 @@ export type Request =
       readonly options: ScanOptions;
     }
   | { readonly op: 'changesOpen'; readonly stream: number; readonly options: ChangesOptions }
+  | {
+      readonly op: 'consumer';
+      readonly name: string;
+      readonly view: ConsumerView;
+      readonly call: ConsumerCall;
+      /** Of `'seek'`. */
+      readonly from?: ConsumerFrom | undefined;
+      /** Of a dead letter; none: all of them. */
+      readonly id?: string | undefined;
+    }
+  | { readonly op: 'deadLettersOpen'; readonly stream: number; readonly name: string; readonly view: ConsumerView }
   | { readonly op: 'pull' | 'streamClose'; readonly stream: number };
+
+export type ConsumerCall =
+  'position' | 'lag' | 'seek' | 'pause' | 'resume' | 'deadLetter' | 'replay' | 'dropDeadLetter' | 'delete';
 
 /** What the owner says first. */
 export interface OwnerHello {
@@ -115,8 +130,30 @@ const OPS: ReadonlySet<unknown> = new Set<Request['op']>([
   'snapshotClose',
   'scanOpen',
   'changesOpen',
+  'consumer',
+  'deadLettersOpen',
   'pull',
   'streamClose',
+]);
+
+const STREAM_OPS: ReadonlySet<unknown> = new Set<Request['op']>([
+  'scanOpen',
+  'changesOpen',
+  'deadLettersOpen',
+  'pull',
+  'streamClose',
+]);
+
+const CONSUMER_CALLS: ReadonlySet<unknown> = new Set<ConsumerCall>([
+  'position',
+  'lag',
+  'seek',
+  'pause',
+  'resume',
+  'deadLetter',
+  'replay',
+  'dropDeadLetter',
+  'delete',
 ]);
 
 /** @throws AttachProtocolError */
@@ -136,10 +173,12 @@ function isRequest(request: unknown): request is Request {
   const op = field(request, 'op') as Request['op'];
   const snapshot = field(request, 'snapshot');
   if (op.startsWith('snapshot') ? !isWhole(snapshot) : snapshot !== undefined && !isWhole(snapshot)) return false;
-  const needsStream = op === 'scanOpen' || op === 'changesOpen' || op === 'pull' || op === 'streamClose';
-  if (needsStream && !isWhole(field(request, 'stream'))) return false;
-  const options = field(request, 'options');
-  return !(op === 'scanOpen' || op === 'changesOpen') || (typeof options === 'object' && options !== null);
+  if (STREAM_OPS.has(op) && !isWhole(field(request, 'stream'))) return false;
+  if (op === 'consumer' && !CONSUMER_CALLS.has(field(request, 'call'))) return false;
+  const needed = op === 'scanOpen' || op === 'changesOpen' ? 'options' : 'view';
+  const given = field(request, needed);
+  const isNeeded = needed === 'options' || op === 'consumer' || op === 'deadLettersOpen';
+  return !isNeeded || (typeof given === 'object' && given !== null);
 }
 
 /** @throws AttachProtocolError */

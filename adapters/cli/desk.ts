@@ -2,7 +2,8 @@
  * A consumer seen from outside, by its name: where it is, what is before it, its dead letters. The engine's handle asks for a
  * handler; this one's is never run.
  */
-import type { Consumer, ConsumerInfo, KeyRange } from 'alluvium';
+import type { ConsumerInfo, KeyRange } from 'alluvium';
+import type { ConsumerFace } from '../attach/index.ts';
 import { NotFoundError } from './failure.ts';
 import type { CommandStore } from './open-store.ts';
 import { suggestionFor } from './suggest.ts';
@@ -15,7 +16,7 @@ export async function consumerInfos(store: CommandStore): Promise<readonly Consu
 
 export interface Desk {
   readonly info: ConsumerInfo;
-  readonly consumer: Consumer;
+  readonly consumer: ConsumerFace;
 }
 
 /** @returns rejects with NotFoundError: a consumer that was never run must not come to be by a typing error */

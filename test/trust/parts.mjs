@@ -62,4 +62,10 @@ export const parts = [
     title: 'directories made to do harm, opened for reading',
     ...vitest(100, 'test/security/untrusted-directory.test.ts'),
   },
+  // 60 kills. A night: factor 1,500.
+  {
+    id: 'ATTACH',
+    title: 'ten processes attached to one store, its owner killed again and again',
+    ...vitest(20, 'test/attach/kill.test.ts'),
+  },
 ];

@@ -17,11 +17,11 @@ import {
 import { Observable } from 'rxjs';
 import { abortedBy, onAbort } from './abort.ts';
 import { NotAttachableError } from './attach-error.ts';
-import { type ConsumerView, viewOf } from './consumer-desk.ts';
+import { viewOf } from './consumer-desk.ts';
 import type { ConsumerFace, OperationFace, RunOptions, StreamFace } from './face.ts';
 import type { Link } from './link.ts';
 import { stream } from './operation.ts';
-import type { ConsumerCall, Request } from './protocol.ts';
+import type { ConsumerCall, ConsumerView, Request } from './protocol.ts';
 import { abortable, RemoteLetters } from './remote-pages.ts';
 
 export interface AttachedConsumerParts {

@@ -193,7 +193,7 @@ export class AttachedStore implements StoreFace {
     const { signal } = isKey ? options : keyOrRange;
     const key = isKey ? Uint8Array.from(Buffer.from(keyOrRange as Uint8Array)) : undefined;
     const range = isKey ? { gte: key, lte: key } : { ...keyOrRange };
-    const query: ChangesOptions = { ...range, from: 'snapshot', overflow: 'replay', signal: undefined };
+    const query = { ...range, from: 'snapshot', overflow: 'replay', progressMs: undefined, signal: undefined } as const;
     return stream(() =>
       abortable(new RemoteWatch(new RemoteChanges(this.#link, query), key), signal, 'the change stream'),
     );

@@ -1,12 +1,9 @@
 /** What can be done to a consumer from another process: all but running its handler, which is here and not there. */
-import { type Consumer, type ConsumerOptions, type DeadLetter, InvalidArgumentError, type Store } from 'alluvium';
+import { type Consumer, type DeadLetter, InvalidArgumentError, type Store } from 'alluvium';
 import type { Observable } from 'rxjs';
-import type { Request } from './protocol.ts';
+import type { ConsumerView, Request } from './protocol.ts';
 
 type ConsumerRequest = Extract<Request, { readonly op: 'consumer' }>;
-
-/** Of a consumer's options, those that mean something without its handler. */
-export type ConsumerView = Pick<ConsumerOptions, 'gt' | 'gte' | 'lt' | 'lte' | 'from' | 'durability'>;
 
 export function viewOf({ gt, gte, lt, lte, from, durability }: ConsumerView): ConsumerView {
   return { gt, gte, lt, lte, from, durability };

@@ -19,6 +19,11 @@ import { writeError } from './wire-error.ts';
 
 /** Snapshots, and streams, that one connection may hold. */
 const HELD_MAX = 16_384;
+/**
+ * How long a change stream may be silent until it tells its place, so that whoever goes on elsewhere with it does not ask for
+ * what no history has any more.
+ */
+const PROGRESS_MS = 5_000;
 
 /** Anything that answers requests, and takes one back. */
 export interface RequestDesk {
@@ -134,7 +139,7 @@ export class Desk implements RequestDesk {
 
   /** Answers with the place where the stream begins, if it is the present one: it has no other name yet. */
   #openChanges(stream: number, options: ChangesOptions, sink: Sink<unknown>): undefined {
-    this.#keep(stream, this.#store.changes(options));
+    this.#keep(stream, this.#store.changes({ ...options, progressMs: options.progressMs ?? PROGRESS_MS }));
     return done(sink, cursorAt(this.#cursor, this.#store.stats().sequence));
   }
 

@@ -55,10 +55,11 @@ export interface SnapshotFace extends ReaderFace {
   close(): void;
 }
 
-/** A change stream that drops nothing, and begins with no state, has nothing but changes in it. */
+/** A change stream that drops nothing, tells no place, and begins with no state, has nothing but changes in it. */
 export type PlainChangesOptions = ChangesOptions & {
   readonly from?: Exclude<ChangesOptions['from'], 'snapshot'>;
   readonly overflow?: 'replay' | 'fail' | undefined;
+  readonly progressMs?: undefined;
 };
 
 export interface StoreFace extends ReaderFace {

@@ -8,9 +8,17 @@
  *
  * Streams are pulled: `scanOpen` or `changesOpen`, then one `pull` per page; an empty page is the end.
  */
-import type { Bytes, ChangesOptions, ConsumerFrom, Cursor, Durability, ScanOptions, WriteOperation } from 'alluvium';
+import type {
+  Bytes,
+  ChangesOptions,
+  ConsumerFrom,
+  ConsumerOptions,
+  Cursor,
+  Durability,
+  ScanOptions,
+  WriteOperation,
+} from 'alluvium';
 import { AttachProtocolError, AttachVersionError } from './attach-error.ts';
-import type { ConsumerView } from './consumer-desk.ts';
 import { readError, type WireError } from './wire-error.ts';
 
 export const PROTOCOL = 'alluvium-attach';
@@ -51,6 +59,9 @@ export type Request =
     }
   | { readonly op: 'deadLettersOpen'; readonly stream: number; readonly name: string; readonly view: ConsumerView }
   | { readonly op: 'pull' | 'streamClose'; readonly stream: number };
+
+/** Of a consumer's options, those that mean something without its handler. */
+export type ConsumerView = Pick<ConsumerOptions, 'gt' | 'gte' | 'lt' | 'lte' | 'from' | 'durability'>;
 
 export type ConsumerCall =
   'position' | 'lag' | 'seek' | 'pause' | 'resume' | 'deadLetter' | 'replay' | 'dropDeadLetter' | 'delete';

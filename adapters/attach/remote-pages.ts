@@ -11,10 +11,9 @@ import {
 import { abortedBy, onAbort } from './abort.ts';
 import { type Anchor, anchor } from './anchor.ts';
 import { OwnerLostError } from './attach-error.ts';
-import type { ConsumerView } from './consumer-desk.ts';
 import type { AskOptions, Link } from './link.ts';
 import type { Pages } from './operation.ts';
-import type { Request } from './protocol.ts';
+import type { ConsumerView, Request } from './protocol.ts';
 
 export const asked = <T>(link: Link, request: Request, options?: AskOptions): Promise<T> =>
   new Promise<T>((resolve, reject) => {
@@ -113,7 +112,8 @@ export class RemoteChanges implements Pages<ChangeEvent> {
     while (!this.#isClosed) {
       this.#open ??= this.#begin();
       try {
-        return this.#taken(await this.#pull(this.#open));
+        const page = this.#taken(await this.#pull(this.#open));
+        if (page !== undefined) return page;
       } catch (error) {
         this.#open = undefined;
         if (error instanceof ClosedError && this.#link.isClosing && !this.#isInSnapshot) return [];
@@ -161,7 +161,8 @@ export class RemoteChanges implements Pages<ChangeEvent> {
     return page;
   }
 
-  #taken(page: readonly ChangeEvent[]): readonly ChangeEvent[] {
+  /** `undefined`: there was nothing in it but the place. */
+  #taken(page: readonly ChangeEvent[]): readonly ChangeEvent[] | undefined {
     if (page.length === 0) {
       // The owner's stream ends when its store closes; ours goes on with the next owner.
       if (!this.#link.isClosing) throw new OwnerLostError('change stream');
@@ -172,7 +173,9 @@ export class RemoteChanges implements Pages<ChangeEvent> {
       if (event.type === 'snapshotEnd') this.#isInSnapshot = false;
       if (event.type !== 'entry') this.#from = event.cursor;
     }
-    return page;
+    // The owner tells the place of a silent stream; whoever did not ask for that does not hear of it.
+    const isPlace = page.every((event) => event.type === 'skipped' && event.count === 0);
+    return isPlace && this.#options.progressMs === undefined ? undefined : page;
   }
 }
 

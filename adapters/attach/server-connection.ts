@@ -100,6 +100,7 @@ export class ServerConnection {
     if (!this.#isGreeted) {
       checkHello(message);
       this.#isGreeted = true;
+      this.#reader.messageBytesMax = MESSAGE_BYTES_MAX;
       clearTimeout(this.#impatience);
       this.#send(this.#hello());
       return;

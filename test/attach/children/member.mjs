@@ -31,7 +31,7 @@ const random = () => {
 
 const text = (bytes) => (bytes === undefined ? undefined : Buffer.from(bytes).toString());
 const numberOf = (bytes) => (bytes === undefined ? 0 : Number(Buffer.from(bytes).toString()));
-const options = { takeOverMs: 60_000, attachMs: 60_000, memtableBytesMax: 64 * 1024, syncIntervalMs: 10 };
+const options = { takeOverMs: 300_000, attachMs: 300_000, memtableBytesMax: 64 * 1024, syncIntervalMs: 10 };
 const store = await openOrAttach(directory, options);
 let role;
 const tellRole = () => {
@@ -313,7 +313,7 @@ while (!isStopping) {
   tellRole();
 }
 // The follower began before the first write, so it must have heard of every one of them.
-const end = Date.now() + 30_000;
+const end = Date.now() + 120_000;
 const isBehind = () => followedOwn.last < acknowledged || (mirrors.get(name)?.n ?? 0) < ownAcknowledged;
 while (isBehind() && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
 if (acknowledged > 0 && (followedOwn.first !== 1 || followedOwn.last !== acknowledged)) {

@@ -17,7 +17,7 @@ async function make(options: OpenOptions = {}): Promise<Store> {
 }
 
 interface Follower {
-  next(): Promise<ChangeEvent>;
+  readonly next: () => Promise<ChangeEvent>;
   readonly iterator: AsyncIterator<ChangeEvent>;
 }
 
@@ -79,7 +79,7 @@ describe('progressMs', () => {
     for (let run = 0; run < runs(5); run += 1) {
       const store = await make({ memtableBytesMax: 64 * 1024 });
       const written: number[] = [];
-      let isDone = false;
+      const state = { isDone: false };
       const writing = (async () => {
         for (let n = 0; n < 300; n += 1) {
           const isIn = random() < 0.1;
@@ -88,18 +88,18 @@ describe('progressMs', () => {
           if (random() < 0.05) await new Promise((resolve) => setTimeout(resolve, random() * 6));
         }
         written.push((await store.set('k', 'end')).sequence);
-        isDone = true;
+        state.isDone = true;
       })();
       const seen: number[] = [];
       let from: ChangesOptions['from'] = 0;
-      while (!isDone || seen.at(-1) !== written.at(-1)) {
+      while (!state.isDone || seen.at(-1) !== written.at(-1)) {
         const { next, iterator } = follow(store, { gte: 'k', lt: 'l', from, progressMs: 1 });
         for (let left = 1 + Math.floor(random() * 10); left > 0; left -= 1) {
           const event = await next();
           if (event.type === 'entry') throw new Error('a row');
           from = event.cursor;
           if (event.type === 'set') seen.push(event.sequence);
-          if (isDone && seen.at(-1) === written.at(-1)) break;
+          if (state.isDone && seen.at(-1) === written.at(-1)) break;
         }
         await iterator.return?.();
       }

@@ -71,8 +71,9 @@ export class OtherDatabaseError extends EngineError {
 export class NotAttachableError extends EngineError {
   readonly code = 'NOT_ATTACHABLE';
 
-  constructor(what: string) {
-    super(`${what} needs the store itself, and another process has it. Do it there, or close the store there first.`);
+  constructor(what: string, hint = '') {
+    const message = `${what} needs the store itself, and another process has it. Do it there, or close the store there first.`;
+    super(`${message} ${hint}`.trimEnd());
     this.name = 'NotAttachableError';
   }
 }

@@ -2,7 +2,8 @@
 import { type Bytes, ClosedError, type Entry, type ScanOptions, type Store, type VersionedValue } from 'alluvium';
 import { NotAttachableError } from './attach-error.ts';
 import type { OperationFace, ScanPart, SnapshotFace, StreamFace } from './face.ts';
-import { anchor, type Link } from './link.ts';
+import { anchor } from './anchor.ts';
+import type { Link } from './link.ts';
 import { operation, type Pages, stream } from './operation.ts';
 import type { Request } from './protocol.ts';
 import { abortable, RemoteScan } from './remote-pages.ts';
@@ -29,7 +30,7 @@ export class AttachedSnapshot implements SnapshotFace {
 
   get(key: Bytes): OperationFace<Uint8Array | undefined> {
     void this.#checker.get(key);
-    return this.#ask({ op: 'get', key, snapshot: this.#id });
+    return this.#ask({ op: 'get', key: pinned(key), snapshot: this.#id });
   }
 
   getSync(): never {
@@ -38,17 +39,17 @@ export class AttachedSnapshot implements SnapshotFace {
 
   entry(key: Bytes): OperationFace<VersionedValue | undefined> {
     void this.#checker.entry(key);
-    return this.#ask({ op: 'entry', key, snapshot: this.#id });
+    return this.#ask({ op: 'entry', key: pinned(key), snapshot: this.#id });
   }
 
   getMany(keys: readonly Bytes[]): OperationFace<(Uint8Array | undefined)[]> {
     void this.#checker.getMany(keys);
-    return this.#ask({ op: 'getMany', keys: [...keys], snapshot: this.#id });
+    return this.#ask({ op: 'getMany', keys: keys.map(pinned), snapshot: this.#id });
   }
 
   has(key: Bytes): OperationFace<boolean> {
     void this.#checker.has(key);
-    return this.#ask({ op: 'has', key, snapshot: this.#id });
+    return this.#ask({ op: 'has', key: pinned(key), snapshot: this.#id });
   }
 
   scan(start?: Bytes, end?: Bytes): StreamFace<Entry>;
@@ -103,6 +104,6 @@ export function checkedScan(
   return { gt: pinned(gt), gte: pinned(gte), lt: pinned(lt), lte: pinned(lte), reverse, limit, keys, values, signal };
 }
 
-/** A bound is looked at later, too. */
+/** A key may have to wait for an owner, and its caller may use the bytes for another one meanwhile. */
 export const pinned = <T extends Bytes | undefined>(key: T): T | Uint8Array =>
   key instanceof Uint8Array ? Uint8Array.from(key) : key;

@@ -5,7 +5,6 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import {
-  AbortedError,
   type BackupOptions,
   type BackupReport,
   type BatchConsumerOptions,
@@ -15,7 +14,7 @@ import {
   type ChangesOptions,
   type Commit,
   type CompactRange,
-  type Consumer,
+  ConsumerError,
   type ConsumerInfo,
   type ConsumerOptions,
   type EngineEvent,
@@ -30,9 +29,12 @@ import {
   type WriteOptions,
 } from 'alluvium';
 import { EMPTY, type Observable } from 'rxjs';
+import { abortedBy, onAbort } from './abort.ts';
+import { AttachedConsumer, consumerOf } from './attached-consumer.ts';
 import { AttachedSnapshot, checkedScan, pinned } from './attached-snapshot.ts';
 import { NotAttachableError } from './attach-error.ts';
 import type {
+  ConsumerFace,
   DeskFace,
   OperationFace,
   PlainChangesOptions,
@@ -47,6 +49,7 @@ import type { Request } from './protocol.ts';
 import { abortable, RemoteChanges, RemoteScan } from './remote-pages.ts';
 import { RemoteDesk } from './remote-desk.ts';
 import { RemoteWatch } from './remote-watch.ts';
+import { readError } from './wire-error.ts';
 
 /** How long an owner remembers a write that may be repeated: far longer than a take-over may last. */
 const WINDOW_MS: number = 60 * 60 * 1000;
@@ -127,7 +130,7 @@ export class AttachedStore implements StoreFace {
     const { store } = this.#link;
     if (store !== undefined) return store.get(key);
     void this.#checker.get(key);
-    return this.#ask({ op: 'get', key });
+    return this.#ask({ op: 'get', key: pinned(key) });
   }
 
   /** As `store.getSync`, where this process has the store. @throws NotAttachableError where it has not */
@@ -141,21 +144,21 @@ export class AttachedStore implements StoreFace {
     const { store } = this.#link;
     if (store !== undefined) return store.entry(key);
     void this.#checker.entry(key);
-    return this.#ask({ op: 'entry', key });
+    return this.#ask({ op: 'entry', key: pinned(key) });
   }
 
   getMany(keys: readonly Bytes[]): OperationFace<(Uint8Array | undefined)[]> {
     const { store } = this.#link;
     if (store !== undefined) return store.getMany(keys);
     void this.#checker.getMany(keys);
-    return this.#ask({ op: 'getMany', keys: [...keys] });
+    return this.#ask({ op: 'getMany', keys: keys.map(pinned) });
   }
 
   has(key: Bytes): OperationFace<boolean> {
     const { store } = this.#link;
     if (store !== undefined) return store.has(key);
     void this.#checker.has(key);
-    return this.#ask({ op: 'has', key });
+    return this.#ask({ op: 'has', key: pinned(key) });
   }
 
   /** As `store.scan`. A scan that is open when the owner goes away fails with OwnerLostError. */
@@ -192,20 +195,23 @@ export class AttachedStore implements StoreFace {
     const { signal } = isKey ? options : keyOrRange;
     const key = isKey ? Uint8Array.from(Buffer.from(keyOrRange as Uint8Array)) : undefined;
     const range = isKey ? { gte: key, lte: key } : { ...keyOrRange };
-    const query: ChangesOptions = { ...range, from: 'snapshot', overflow: 'replay', signal: undefined };
+    const query = { ...range, from: 'snapshot', overflow: 'replay', progressMs: undefined, signal: undefined } as const;
     return stream(() =>
       abortable(new RemoteWatch(new RemoteChanges(this.#link, query), key), signal, 'the change stream'),
     );
   }
 
-  /** As `store.consumer`, where this process has the store. @throws NotAttachableError where it has not */
-  consumer(name: string, options: ConsumerOptions): Consumer;
+  /**
+   * As `store.consumer`. Where another process has the store, it is the consumer's desk (position, lag, seek, pause, dead
+   * letters); it runs in whichever process has the store, see {@link RunOptions.whenOwner}.
+   */
+  consumer(name: string, options: ConsumerOptions): ConsumerFace;
   // eslint-disable-next-line @typescript-eslint/unified-signatures -- of a union, no handler's parameter could be inferred
-  consumer(name: string, options: BatchConsumerOptions): Consumer;
-  consumer(name: string, options: ConsumerOptions | BatchConsumerOptions): Consumer {
-    const { store } = this.#link;
-    if (store === undefined) throw new NotAttachableError('a consumer');
-    return options.batch === undefined ? store.consumer(name, options) : store.consumer(name, options);
+  consumer(name: string, options: BatchConsumerOptions): ConsumerFace;
+  consumer(name: string, options: ConsumerOptions | BatchConsumerOptions): ConsumerFace {
+    const link = this.#link;
+    if (link.store !== undefined) return consumerOf(link.store, name, options);
+    return new AttachedConsumer({ name, options, link, checker: this.#checker, ask: this.#asker });
   }
 
   flush(options: { readonly signal?: AbortSignal | undefined } = {}): OperationFace<void> {
@@ -239,8 +245,13 @@ export class AttachedStore implements StoreFace {
   desk(name: string): DeskFace {
     const { store } = this.#link;
     if (store !== undefined) return store.desk(name);
-    void this.#checker.desk(name);
-    return new RemoteDesk(name, (request, signal, what) => this.#ask(request, signal, what));
+    return new RemoteDesk({
+      name,
+      view: undefined,
+      link: this.#link,
+      checked: this.#checker.desk(name),
+      ask: this.#asker,
+    });
   }
 
   /** As `store.consumers`. */
@@ -252,7 +263,8 @@ export class AttachedStore implements StoreFace {
       const next = async (): Promise<readonly ConsumerInfo[]> => {
         if (isRead) return [];
         isRead = true;
-        return this.#ask<readonly ConsumerInfo[]>({ op: 'consumers' });
+        const infos = await this.#ask<readonly ConsumerInfo[]>({ op: 'consumers' });
+        return infos.map((info) => ({ ...info, error: consumerErrorOf(info.error) }));
       };
       return { next, close: () => (isRead = true) };
     });
@@ -268,7 +280,12 @@ export class AttachedStore implements StoreFace {
 
   /** The figures of the store, in whichever process it is. */
   stats(): OperationFace<StoreStats> {
-    return this.#ask({ op: 'stats' });
+    return operation((sink) => {
+      const { store } = this.#link;
+      if (store === undefined) return this.#run({ op: 'stats' }, sink);
+      sink.succeed(store.stats());
+      return undefined;
+    });
   }
 
   /**
@@ -288,6 +305,9 @@ export class AttachedStore implements StoreFace {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#link.close();
   }
+
+  readonly #asker = <T>(request: Request, signal?: AbortSignal, what?: string): OperationFace<T> =>
+    this.#ask<T>(request, signal, what);
 
   get #checker(): Store {
     if (this.#closedStore === undefined) throw new NotAttachableError('this'); // an owner stays the owner
@@ -309,11 +329,14 @@ export class AttachedStore implements StoreFace {
   #write(operations: readonly WriteOperation[], options: WriteOptions): OperationFace<Commit> {
     const { signal, durability = this.#durability } = options;
     // A batch that changes nothing may be judged twice; to remember it would be a change.
-    const isNamed = options.idempotencyKey !== undefined || operations.every(({ type }) => type === 'check');
+    const hasNoEffect = operations.every(({ type }) => type === 'check');
+    const isNamed = options.idempotencyKey !== undefined;
     return operation((sink) => {
-      const { idempotencyKey, windowMs } = isNamed ? options : this.#nextName();
+      const { idempotencyKey, windowMs } = isNamed || hasNoEffect ? options : this.#nextName();
       const request: Request = { op: 'write', operations, durability, idempotencyKey, windowMs };
-      return this.#run(request, sink, signal, 'the write');
+      // Well within the time for which it is remembered: later, it might be done a second time.
+      const repeatMs = hasNoEffect && !isNamed ? Infinity : (windowMs ?? WINDOW_MS) / 2;
+      return this.#run(request, sink, { signal, what: 'the write', repeatMs });
     });
   }
 
@@ -322,22 +345,21 @@ export class AttachedStore implements StoreFace {
     return { idempotencyKey: this.#name + String(this.#writes), windowMs: WINDOW_MS };
   }
 
-  #ask<T>(request: Request, signal?: AbortSignal, what = 'the operation'): OperationFace<T> {
-    return operation<T>((sink) => this.#run(request, sink, signal, what));
+  #ask<T>(request: Request, signal?: AbortSignal, what?: string): OperationFace<T> {
+    return operation<T>((sink) => this.#run(request, sink, { signal, what }));
   }
 
-  #run<T>(request: Request, sink: Sink<T>, signal: AbortSignal | undefined, what: string): () => void {
-    const failure = (): AbortedError => new AbortedError(what, { cause: signal?.reason });
+  #run<T>(request: Request, sink: Sink<T>, { signal, what = 'the operation', repeatMs }: RunOptions = {}): () => void {
     if (signal?.aborted === true) {
-      sink.fail(failure());
+      sink.fail(abortedBy(signal, what));
       return () => undefined;
     }
-    const abort = (): void => {
+    let takeBack = (): void => undefined;
+    const stop = onAbort(signal, () => {
       takeBack();
-      sink.fail(failure());
-    };
-    const stop = (): void => signal?.removeEventListener('abort', abort);
-    const takeBack = this.#link.ask(request, {
+      sink.fail(abortedBy(signal, what));
+    });
+    const answered: Sink<unknown> = {
       succeed: (value) => {
         stop();
         sink.succeed(value as T);
@@ -346,13 +368,27 @@ export class AttachedStore implements StoreFace {
         stop();
         sink.fail(error);
       },
-    });
-    signal?.addEventListener('abort', abort, { once: true });
+    };
+    takeBack = this.#link.ask(request, answered, repeatMs === undefined ? {} : { repeatMs });
     return () => {
       stop();
       takeBack();
     };
   }
+}
+
+interface RunOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** For the error of an abort. */
+  readonly what?: string | undefined;
+  readonly repeatMs?: number;
+}
+
+/** An error that is part of an answer came as such parts come. */
+function consumerErrorOf(given: unknown): ConsumerError | undefined {
+  if (given === undefined) return undefined;
+  const error = readError(given);
+  return error instanceof ConsumerError ? error : undefined;
 }
 
 /** The overloads of `scan` hand on one by one. */

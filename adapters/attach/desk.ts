@@ -6,17 +6,24 @@ import {
   BufferOverflowError,
   ClosedError,
   type ChangesOptions,
+  type ConsumerInfo,
   type Cursor,
   type Snapshot,
   type Store,
 } from 'alluvium';
-import { type Observable, toArray } from 'rxjs';
+import { map, type Observable, toArray } from 'rxjs';
+import { consumerAnswer, deadLettersOf } from './consumer-desk.ts';
 import type { Sink } from './operation.ts';
 import { cursorAt, type Request } from './protocol.ts';
-import { answerAtDesk } from './remote-desk.ts';
+import { writeError } from './wire-error.ts';
 
 /** Snapshots, and streams, that one connection may hold. */
 const HELD_MAX = 16_384;
+/**
+ * How long a change stream may be silent until it tells its place, so that whoever goes on elsewhere with it does not ask for
+ * what no history has any more.
+ */
+const PROGRESS_MS = 5_000;
 
 /** Anything that answers requests, and takes one back. */
 export interface RequestDesk {
@@ -28,6 +35,8 @@ export class Desk implements RequestDesk {
   readonly #cursor: Cursor;
   readonly #snapshots = new Map<number, Snapshot>();
   readonly #streams = new Map<number, AsyncIterator<readonly unknown[]>>();
+  /** Those of them that are asked for a page. */
+  readonly #pulling = new Set<number>();
 
   /** @param cursor - any of the present opening of the store */
   constructor(store: Store, cursor: Cursor) {
@@ -80,10 +89,10 @@ export class Desk implements RequestDesk {
         return done(sink, store.stats());
       case 'backup':
         return run(store.backup(request.directory), sink);
-      case 'desk':
-        return run(answerAtDesk(store, request), sink);
       case 'consumers':
-        return run(store.consumers().pipe(toArray()), sink);
+        return run(store.consumers().pipe(map(withWireError), toArray()), sink);
+      case 'consumer':
+        return run(consumerAnswer(store, request), sink);
       default:
         return this.#hold(request, sink);
     }
@@ -109,6 +118,10 @@ export class Desk implements RequestDesk {
       case 'changesOpen':
         checkRoom(this.#streams, request.stream);
         return this.#openChanges(request.stream, request.options, sink);
+      case 'deadLettersOpen':
+        checkRoom(this.#streams, request.stream);
+        this.#keep(request.stream, deadLettersOf(this.#store, request.name));
+        return done(sink, undefined);
       case 'pull':
         return this.#pull(request.stream, sink);
       case 'streamClose':
@@ -126,7 +139,7 @@ export class Desk implements RequestDesk {
 
   /** Answers with the place where the stream begins, if it is the present one: it has no other name yet. */
   #openChanges(stream: number, options: ChangesOptions, sink: Sink<unknown>): undefined {
-    this.#keep(stream, this.#store.changes(options));
+    this.#keep(stream, this.#store.changes({ ...options, progressMs: options.progressMs ?? PROGRESS_MS }));
     return done(sink, cursorAt(this.#cursor, this.#store.stats().sequence));
   }
 
@@ -137,12 +150,17 @@ export class Desk implements RequestDesk {
   #pull(stream: number, sink: Sink<unknown>): undefined {
     const pages = this.#streams.get(stream);
     if (pages === undefined) throw new ClosedError('stream');
+    // Pulls that wait are not counted among the requests of a connection: so there is one for each stream, and no more.
+    if (this.#pulling.has(stream)) throw new BufferOverflowError(1);
+    this.#pulling.add(stream);
     pages.next().then(
       (result) => {
+        this.#pulling.delete(stream);
         if (result.done === true) this.#streams.delete(stream);
         sink.succeed(result.done === true ? [] : result.value);
       },
       (error: unknown) => {
+        this.#pulling.delete(stream);
         this.#streams.delete(stream);
         sink.fail(error);
       },
@@ -166,6 +184,12 @@ function done(sink: Sink<unknown>, value: unknown): undefined {
   sink.succeed(value);
   return undefined;
 }
+
+/** An error in an answer goes as errors go. */
+const withWireError = (info: ConsumerInfo): object => ({
+  ...info,
+  error: info.error === undefined ? undefined : writeError(info.error),
+});
 
 function checkRoom(held: ReadonlyMap<number, unknown>, id: number): void {
   if (held.has(id)) throw new ClosedError('number of a snapshot or stream that was used before');

@@ -9,6 +9,7 @@ import type {
   ChangesOptions,
   Commit,
   CompactRange,
+  ConsumerEvent,
   ConsumerFrom,
   ConsumerLag,
   ConsumerPosition,
@@ -69,10 +70,11 @@ export interface DeskFace {
   delete(): OperationFace<void>;
 }
 
-/** A change stream that drops nothing, and begins with no state, has nothing but changes in it. */
+/** A change stream that drops nothing, tells no place, and begins with no state, has nothing but changes in it. */
 export type PlainChangesOptions = ChangesOptions & {
   readonly from?: Exclude<ChangesOptions['from'], 'snapshot'>;
   readonly overflow?: 'replay' | 'fail' | undefined;
+  readonly progressMs?: undefined;
 };
 
 export interface StoreFace extends ReaderFace {
@@ -88,4 +90,18 @@ export interface StoreFace extends ReaderFace {
   compact(range?: CompactRange): OperationFace<void>;
   approximateSize(start: Bytes, end: Bytes): OperationFace<number>;
   close(): OperationFace<void>;
+}
+
+/** How to run a consumer. */
+export interface RunOptions extends Signalled {
+  /**
+   * Where another process has the store: true waits until this one has it, and begins then; so of several processes that run
+   * the same consumer, the one that has the store does the work. False fails with NotAttachableError. Default false.
+   */
+  readonly whenOwner?: boolean | undefined;
+}
+
+/** A consumer; what is asked of it may be answered by another process. */
+export interface ConsumerFace extends DeskFace {
+  run(options?: RunOptions): Observable<ConsumerEvent>;
 }

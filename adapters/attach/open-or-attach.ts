@@ -1,5 +1,6 @@
 /** Opens a database, or attaches to the process that has it open. */
 import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { AlreadyExistsError, InvalidArgumentError, type OpenOptions, OutOfRangeError } from 'alluvium';
 import { argumentCheck } from './argument-check.ts';
 import { AttachedStore } from './attached-store.ts';
@@ -45,10 +46,12 @@ export function openOrAttach(location: string, options: AttachOptions = {}): Ope
   if (typeof attach !== 'boolean') throw new InvalidArgumentError('attach', 'true or false', attach);
   checkWait('attachMs', attachMs);
   checkWait('takeOverMs', takeOverMs);
+  const absolute = options.fileSystem === undefined ? resolve(location) : location;
   const isServed = attach && options.fileSystem === undefined && options.readOnly !== true;
   return operation((sink) => {
-    const link = new Link(location, { openOptions, attachMs, takeOverMs, isServed });
-    begin(location, link, openOptions).then(
+    // Absolute: it is looked for again at a take-over, wherever the process may have gone meanwhile.
+    const link = new Link(absolute, { openOptions, attachMs, takeOverMs, isServed });
+    begin(absolute, link, openOptions).then(
       (store) => sink.succeed(store),
       (error: unknown) => sink.fail(error),
     );

@@ -8,26 +8,22 @@
  *
  * Streams are pulled: `scanOpen` or `changesOpen`, then one `pull` per page; an empty page is the end.
  */
-import type { Bytes, ChangesOptions, ConsumerFrom, Cursor, Durability, ScanOptions, WriteOperation } from 'alluvium';
+import type {
+  Bytes,
+  ChangesOptions,
+  ConsumerFrom,
+  ConsumerOptions,
+  Cursor,
+  Durability,
+  ScanOptions,
+  WriteOperation,
+} from 'alluvium';
 import { AttachProtocolError, AttachVersionError } from './attach-error.ts';
 import { readError, type WireError } from './wire-error.ts';
 
 export const PROTOCOL = 'alluvium-attach';
 /** Goes up with every change that an older side would not understand. */
 export const PROTOCOL_VERSION = 1;
-
-/** What can be asked of the desk of a consumer. */
-export type DeskCall =
-  | 'position'
-  | 'lag'
-  | 'seek'
-  | 'pause'
-  | 'resume'
-  | 'deadLetters'
-  | 'deadLetter'
-  | 'replay'
-  | 'dropDeadLetter'
-  | 'delete';
 
 export type Request =
   | { readonly op: 'get' | 'entry' | 'has'; readonly key: Bytes; readonly snapshot?: number | undefined }
@@ -41,15 +37,6 @@ export type Request =
     }
   | { readonly op: 'flush' | 'stats' | 'consumers' }
   | { readonly op: 'backup'; readonly directory: string }
-  | {
-      readonly op: 'desk';
-      readonly name: string;
-      readonly call: DeskCall;
-      /** Where to seek to. */
-      readonly from?: ConsumerFrom | undefined;
-      /** Of a dead letter. */
-      readonly id?: string | undefined;
-    }
   | { readonly op: 'compact'; readonly start?: Bytes | undefined; readonly end?: Bytes | undefined }
   | { readonly op: 'approximateSize'; readonly start: Bytes; readonly end: Bytes }
   | { readonly op: 'snapshotOpen' | 'snapshotClose'; readonly snapshot: number }
@@ -60,7 +47,25 @@ export type Request =
       readonly options: ScanOptions;
     }
   | { readonly op: 'changesOpen'; readonly stream: number; readonly options: ChangesOptions }
+  | {
+      readonly op: 'consumer';
+      readonly name: string;
+      /** None: the consumer is as it ran last. */
+      readonly view: ConsumerView | undefined;
+      readonly call: ConsumerCall;
+      /** Of `'seek'`. */
+      readonly from?: ConsumerFrom | undefined;
+      /** Of a dead letter; none: all of them. */
+      readonly id?: string | undefined;
+    }
+  | { readonly op: 'deadLettersOpen'; readonly stream: number; readonly name: string }
   | { readonly op: 'pull' | 'streamClose'; readonly stream: number };
+
+/** Of a consumer's options, those that mean something without its handler. */
+export type ConsumerView = Pick<ConsumerOptions, 'gt' | 'gte' | 'lt' | 'lte' | 'from' | 'durability'>;
+
+export type ConsumerCall =
+  'position' | 'lag' | 'seek' | 'pause' | 'resume' | 'deadLetter' | 'replay' | 'dropDeadLetter' | 'delete';
 
 /** What the owner says first. */
 export interface OwnerHello {
@@ -131,15 +136,36 @@ const OPS: ReadonlySet<unknown> = new Set<Request['op']>([
   'stats',
   'consumers',
   'backup',
-  'desk',
   'compact',
   'approximateSize',
   'snapshotOpen',
   'snapshotClose',
   'scanOpen',
   'changesOpen',
+  'consumer',
+  'deadLettersOpen',
   'pull',
   'streamClose',
+]);
+
+const STREAM_OPS: ReadonlySet<unknown> = new Set<Request['op']>([
+  'scanOpen',
+  'changesOpen',
+  'deadLettersOpen',
+  'pull',
+  'streamClose',
+]);
+
+const CONSUMER_CALLS: ReadonlySet<unknown> = new Set<ConsumerCall>([
+  'position',
+  'lag',
+  'seek',
+  'pause',
+  'resume',
+  'deadLetter',
+  'replay',
+  'dropDeadLetter',
+  'delete',
 ]);
 
 /** @throws AttachProtocolError */
@@ -159,10 +185,11 @@ function isRequest(request: unknown): request is Request {
   const op = field(request, 'op') as Request['op'];
   const snapshot = field(request, 'snapshot');
   if (op.startsWith('snapshot') ? !isWhole(snapshot) : snapshot !== undefined && !isWhole(snapshot)) return false;
-  const needsStream = op === 'scanOpen' || op === 'changesOpen' || op === 'pull' || op === 'streamClose';
-  if (needsStream && !isWhole(field(request, 'stream'))) return false;
-  const options = field(request, 'options');
-  return !(op === 'scanOpen' || op === 'changesOpen') || (typeof options === 'object' && options !== null);
+  if (STREAM_OPS.has(op) && !isWhole(field(request, 'stream'))) return false;
+  if (op === 'consumer' && !CONSUMER_CALLS.has(field(request, 'call'))) return false;
+  const options = field(request, op === 'consumer' ? 'view' : 'options');
+  const mayLack = op !== 'scanOpen' && op !== 'changesOpen';
+  return (mayLack && options === undefined) || (typeof options === 'object' && options !== null);
 }
 
 /** @throws AttachProtocolError */

@@ -1,118 +1,87 @@
 /** The desk of a consumer of a store that another process has: each call is asked for over the socket, and done there. */
-import {
-  type ConsumerDesk,
-  type ConsumerFrom,
-  type ConsumerLag,
-  type ConsumerPosition,
-  type DeadLetter,
-  InvalidArgumentError,
-  type Signalled,
-  type Store,
-} from 'alluvium';
-import { type Observable, take, toArray } from 'rxjs';
+import type { ConsumerFrom, ConsumerLag, ConsumerPosition, DeadLetter, Signalled } from 'alluvium';
 import type { DeskFace, OperationFace, StreamFace } from './face.ts';
+import type { Link } from './link.ts';
 import { stream } from './operation.ts';
-import type { DeskCall, Request } from './protocol.ts';
+import type { ConsumerCall, ConsumerView, Request } from './protocol.ts';
+import { abortable, RemoteLetters } from './remote-pages.ts';
 
-type Ask = <T>(request: Request, signal?: AbortSignal, what?: string) => OperationFace<T>;
-
-type Given = Pick<Extract<Request, { op: 'desk' }>, 'from' | 'id'>;
-
-/** Dead letters that are listed at once: they are one message. */
-const LETTERS_MAX = 10_000;
+export interface RemoteDeskParts {
+  readonly name: string;
+  /** `undefined`: the consumer is as it ran last. */
+  readonly view: ConsumerView | undefined;
+  readonly link: Link;
+  /** Of a closed store: refuses wrong arguments at the call. */
+  readonly checked: DeskFace;
+  readonly ask: <T>(request: Request, signal?: AbortSignal, what?: string) => OperationFace<T>;
+}
 
 export class RemoteDesk implements DeskFace {
-  readonly name: string;
-  readonly #ask: Ask;
+  readonly #parts: RemoteDeskParts;
 
-  constructor(name: string, ask: Ask) {
-    this.name = name;
-    this.#ask = ask;
+  constructor(parts: RemoteDeskParts) {
+    this.#parts = parts;
+  }
+
+  get name(): string {
+    return this.#parts.name;
   }
 
   position(): OperationFace<ConsumerPosition | undefined> {
-    return this.#call('position');
+    return this.#ask('position');
   }
 
   lag(options: Signalled = {}): OperationFace<ConsumerLag> {
-    return this.#call('lag', {}, options.signal);
+    void this.#parts.checked.lag(options);
+    return this.#ask('lag', {}, options.signal, 'the lag');
   }
 
   seek(from: ConsumerFrom): OperationFace<void> {
-    return this.#call('seek', { from });
+    void this.#parts.checked.seek(from);
+    return this.#ask('seek', { from: from instanceof Date ? new Date(from) : from });
   }
 
   pause(): OperationFace<void> {
-    return this.#call('pause');
+    return this.#ask('pause');
   }
 
   resume(): OperationFace<void> {
-    return this.#call('resume');
+    return this.#ask('resume');
   }
 
-  /** At most 10,000 of them. */
   deadLetters(options: Signalled = {}): StreamFace<DeadLetter> {
-    return stream(() => {
-      let isRead = false;
-      const next = async (): Promise<readonly DeadLetter[]> => {
-        if (isRead) return [];
-        isRead = true;
-        return this.#call<readonly DeadLetter[]>('deadLetters', {}, options.signal);
-      };
-      return { next, close: () => (isRead = true) };
-    });
+    void this.#parts.checked.deadLetters(options);
+    const { link, name } = this.#parts;
+    return stream(() => abortable(new RemoteLetters(link, name), options.signal, 'the scan'));
   }
 
   deadLetter(id: string): OperationFace<DeadLetter | undefined> {
-    return this.#call('deadLetter', { id });
+    void this.#parts.checked.deadLetter(id);
+    return this.#ask('deadLetter', { id });
   }
 
   replay(id?: string, options: Signalled = {}): OperationFace<number> {
-    return this.#call('replay', { id }, options.signal);
+    void this.#parts.checked.replay(id, options);
+    return this.#ask('replay', { id }, options.signal, 'the replay');
   }
 
   dropDeadLetter(id?: string, options: Signalled = {}): OperationFace<number> {
-    return this.#call('dropDeadLetter', { id }, options.signal);
+    void this.#parts.checked.dropDeadLetter(id, options);
+    return this.#ask('dropDeadLetter', { id }, options.signal, 'dropping dead letters');
   }
 
   delete(): OperationFace<void> {
-    return this.#call('delete');
+    return this.#ask('delete');
   }
 
-  #call<T>(call: DeskCall, given: Given = {}, signal?: AbortSignal): OperationFace<T> {
-    return this.#ask<T>({ op: 'desk', name: this.name, call, ...given }, signal, `the ${call} of a consumer`);
+  #ask<T>(call: ConsumerCall, argument: Argument = {}, signal?: AbortSignal, what?: string): OperationFace<T> {
+    const { ask, view } = this.#parts;
+    return ask<T>({ op: 'consumer', name: this.name, view, call, ...argument }, signal, what);
   }
 }
 
-/** Does such a call, where the store is. @throws as the call of the desk; InvalidArgumentError where there is no such call */
-export function answerAtDesk(
-  store: Store,
-  { name, call, from, id }: Extract<Request, { op: 'desk' }>,
-): Observable<unknown> {
-  const desk: ConsumerDesk = store.desk(name);
-  switch (call) {
-    case 'position':
-      return desk.position();
-    case 'lag':
-      return desk.lag();
-    case 'seek':
-      if (from === undefined) throw new InvalidArgumentError('from', 'a place', from);
-      return desk.seek(from);
-    case 'pause':
-      return desk.pause();
-    case 'resume':
-      return desk.resume();
-    case 'deadLetters':
-      return desk.deadLetters().pipe(take(LETTERS_MAX), toArray());
-    case 'deadLetter':
-      return desk.deadLetter(id ?? '');
-    case 'replay':
-      return desk.replay(id);
-    case 'dropDeadLetter':
-      return desk.dropDeadLetter(id);
-    case 'delete':
-      return desk.delete();
-    default:
-      throw new InvalidArgumentError('call', 'one of a desk', call satisfies never);
-  }
+/** What one of the calls is about. */
+interface Argument {
+  readonly from?: ConsumerFrom;
+  readonly id?: string | undefined;
 }

@@ -1,15 +1,17 @@
 /** Scans and change streams of a store that another process has: each page is asked for when it is wanted. */
 import {
-  AbortedError,
   type ChangeEvent,
   type ChangesFrom,
   type ChangesOptions,
   ClosedError,
   type Cursor,
+  type DeadLetter,
   type ScanOptions,
 } from 'alluvium';
+import { abortedBy, onAbort } from './abort.ts';
+import { type Anchor, anchor } from './anchor.ts';
 import { OwnerLostError } from './attach-error.ts';
-import { type Anchor, anchor, type AskOptions, type Link } from './link.ts';
+import type { AskOptions, Link } from './link.ts';
 import type { Pages } from './operation.ts';
 import type { Request } from './protocol.ts';
 
@@ -18,22 +20,19 @@ export const asked = <T>(link: Link, request: Request, options?: AskOptions): Pr
     link.ask(request, { succeed: (value) => resolve(value as T), fail: reject }, options);
   });
 
-/** A scan. It ends with its owner: what it has seen of the store, nobody else has seen. */
-export class RemoteScan<T> implements Pages<T> {
+/** What an owner reads for us, page by page. It ends with its owner: what that one has seen of the store, nobody else has. */
+class RemotePages<T> implements Pages<T> {
   readonly #link: Link;
   readonly #stream: number;
   readonly #anchor: Anchor;
   readonly #opened: Promise<unknown>;
   #isClosed = false;
 
-  /** @param snapshot - number and anchor of the snapshot that it reads, if it reads one */
-  constructor(link: Link, options: ScanOptions, snapshot?: { readonly id: number; readonly anchor: Anchor }) {
+  constructor(link: Link, holdAt: Anchor, openAs: (stream: number) => Request) {
     this.#link = link;
     this.#stream = link.nextId();
-    this.#anchor = snapshot?.anchor ?? anchor('scan');
-    const sent: ScanOptions = { ...options, signal: undefined }; // a signal stays here
-    const request = { op: 'scanOpen', stream: this.#stream, snapshot: snapshot?.id, options: sent } as const;
-    this.#opened = asked(link, request, { holdAt: this.#anchor });
+    this.#anchor = holdAt;
+    this.#opened = asked(link, openAs(this.#stream), { holdAt });
     this.#opened.catch(() => undefined); // whoever pulls hears of it
   }
 
@@ -51,6 +50,22 @@ export class RemoteScan<T> implements Pages<T> {
     if (this.#isClosed) return;
     this.#isClosed = true;
     endStream(this.#link, this.#stream, this.#anchor);
+  }
+}
+
+export class RemoteScan<T> extends RemotePages<T> {
+  /** @param snapshot - number and anchor of the snapshot that it reads, if it reads one */
+  constructor(link: Link, options: ScanOptions, snapshot?: { readonly id: number; readonly anchor: Anchor }) {
+    const sent: ScanOptions = { ...options, signal: undefined }; // a signal stays here
+    super(link, snapshot?.anchor ?? anchor('scan'), (stream) => {
+      return { op: 'scanOpen', stream, snapshot: snapshot?.id, options: sent };
+    });
+  }
+}
+
+export class RemoteLetters extends RemotePages<DeadLetter> {
+  constructor(link: Link, name: string) {
+    super(link, anchor('list of dead letters'), (stream) => ({ op: 'deadLettersOpen', stream, name }));
   }
 }
 
@@ -97,7 +112,8 @@ export class RemoteChanges implements Pages<ChangeEvent> {
     while (!this.#isClosed) {
       this.#open ??= this.#begin();
       try {
-        return this.#taken(await this.#pull(this.#open));
+        const page = this.#taken(await this.#pull(this.#open));
+        if (page !== undefined) return page;
       } catch (error) {
         this.#open = undefined;
         if (error instanceof ClosedError && this.#link.isClosing && !this.#isInSnapshot) return [];
@@ -145,7 +161,8 @@ export class RemoteChanges implements Pages<ChangeEvent> {
     return page;
   }
 
-  #taken(page: readonly ChangeEvent[]): readonly ChangeEvent[] {
+  /** `undefined`: there was nothing in it but the place. */
+  #taken(page: readonly ChangeEvent[]): readonly ChangeEvent[] | undefined {
     if (page.length === 0) {
       // The owner's stream ends when its store closes; ours goes on with the next owner.
       if (!this.#link.isClosing) throw new OwnerLostError('change stream');
@@ -156,31 +173,31 @@ export class RemoteChanges implements Pages<ChangeEvent> {
       if (event.type === 'snapshotEnd') this.#isInSnapshot = false;
       if (event.type !== 'entry') this.#from = event.cursor;
     }
-    return page;
+    // The owner tells the place of a silent stream; whoever did not ask for that does not hear of it.
+    const isPlace = page.every((event) => event.type === 'skipped' && event.count === 0);
+    return isPlace && this.#options.progressMs === undefined ? undefined : page;
   }
 }
 
 /** Ends pages with an AbortedError when the signal aborts, also a page that is waited for. */
 export function abortable<T>(pages: Pages<T>, signal: AbortSignal | undefined, what: string): Pages<T> {
   if (signal === undefined) return pages;
-  const failure = (): AbortedError => new AbortedError(what, { cause: signal.reason });
-  let abort = (): void => pages.close();
-  const listener = (): void => abort();
-  if (signal.aborted) pages.close();
-  else signal.addEventListener('abort', listener, { once: true });
+  let tell = (): void => undefined;
+  const abort = (): void => {
+    pages.close();
+    tell();
+  };
+  const stopListening = onAbort(signal, abort);
+  if (signal.aborted) abort();
   const close = (): void => {
-    signal.removeEventListener('abort', listener);
+    stopListening();
     pages.close();
   };
-  const next = async (): Promise<readonly T[]> => {
-    if (signal.aborted) throw failure();
-    const aborted = new Promise<never>((_resolve, reject) => {
-      abort = () => {
-        pages.close();
-        reject(failure());
-      };
+  const next = (): Promise<readonly T[]> =>
+    new Promise((resolve, reject) => {
+      tell = () => reject(abortedBy(signal, what));
+      if (signal.aborted) tell();
+      else pages.next().then(resolve, reject);
     });
-    return Promise.race([pages.next(), aborted]);
-  };
   return { next, close };
 }

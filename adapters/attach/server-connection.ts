@@ -2,8 +2,9 @@
  * One process that is attached, as the owner sees it.
  *
  * Requests are begun in the order in which they come. When too many are under way, or too much waits to be taken by the other
- * side, the socket is not read: so whoever asks too much waits, and nobody else. What is malformed ends this connection, and
- * a connection that ends takes with it all that it held.
+ * side, the socket is not read: so whoever asks too much waits, and nobody else. Answers that come all the same, as those of
+ * many streams to one batch, are written down when there is room for their bytes; until then one change is held once for all
+ * of them. What is malformed ends this connection, and a connection that ends takes with it all that it held.
  */
 import type { Socket } from 'node:net';
 import type { Cursor, Store } from 'alluvium';
@@ -29,6 +30,8 @@ export class ServerConnection {
   readonly #reader = new FrameReader(HELLO_BYTES_MAX);
   /** What takes each request under way back. */
   readonly #running = new Map<number, (() => void) | undefined>();
+  /** Answers there was no room for, in order. */
+  readonly #held: object[] = [];
   #requests = 0;
   #requestBytes = 0;
   #isGreeted = false;
@@ -46,7 +49,10 @@ export class ServerConnection {
       this.#reader.push(chunk);
       this.#read();
     });
-    socket.on('drain', () => this.#read());
+    socket.on('drain', () => {
+      this.#sendHeld();
+      this.#read();
+    });
     socket.on('error', () => undefined); // 'close' follows
     socket.on('close', () => this.#end());
   }
@@ -54,8 +60,8 @@ export class ServerConnection {
   /** The last word. Nothing is answered after it, so that whoever asked asks the next owner. */
   goodbye(): void {
     if (this.#isEnded) return;
+    this.#letGo(); // what was held up is asked again, too
     if (this.#isGreeted) this.#send({ goodbye: true });
-    this.#letGo();
     this.#socket.end();
     this.#socket.resume(); // what still comes is nobody's; it must be read for the end to be seen
     const late = setTimeout(() => this.#socket.destroy(), 100);
@@ -63,11 +69,11 @@ export class ServerConnection {
   }
 
   get #isFull(): boolean {
-    return (
-      this.#requests >= REQUESTS_MAX ||
-      this.#requestBytes >= REQUEST_BYTES_MAX ||
-      this.#socket.writableLength >= ANSWER_BYTES_MAX
-    );
+    return this.#requests >= REQUESTS_MAX || this.#requestBytes >= REQUEST_BYTES_MAX || this.#hasNoRoom;
+  }
+
+  get #hasNoRoom(): boolean {
+    return this.#held.length > 0 || this.#socket.writableLength >= ANSWER_BYTES_MAX;
   }
 
   /** Begins what has come, as far as there is room for it. */
@@ -122,7 +128,7 @@ export class ServerConnection {
         this.#requests -= 1;
         this.#requestBytes -= bytes;
       }
-      if (answer !== undefined && !this.#isEnded) this.#send(answer);
+      if (answer !== undefined && !this.#isEnded) this.#answer(answer);
       this.#read();
     };
     const cancel = this.#desk.answer(request, {
@@ -134,6 +140,20 @@ export class ServerConnection {
       cancel();
       end();
     });
+  }
+
+  #answer(answer: object): void {
+    if (this.#hasNoRoom) this.#held.push(answer);
+    else this.#send(answer);
+  }
+
+  #sendHeld(): void {
+    let sent = 0;
+    while (sent < this.#held.length && this.#socket.writableLength < ANSWER_BYTES_MAX) {
+      this.#send(this.#held[sent] as object);
+      sent += 1;
+    }
+    this.#held.splice(0, sent);
   }
 
   #send(message: object): void {
@@ -169,6 +189,7 @@ export class ServerConnection {
     clearTimeout(this.#impatience);
     for (const cancel of [...this.#running.values()]) cancel?.();
     this.#running.clear();
+    this.#held.length = 0;
     this.#desk.close();
   }
 }

@@ -7,7 +7,7 @@
  * so it is made in a folder that only this user may enter. The rename puts aside what a dead owner has left, and nobody else
  * ever does: who does not hold the lock only connects.
  */
-import { chmod, mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Cursor, Store } from 'alluvium';
@@ -26,6 +26,8 @@ export class AttachServer {
   readonly #since = new Date();
   readonly #server: Server;
   readonly #connections = new Set<ServerConnection>();
+  /** Of the socket: which file it is, whatever its name has become. */
+  #inode: bigint | undefined;
 
   private constructor(store: Store, cursor: Cursor, path: string) {
     this.#store = store;
@@ -38,7 +40,13 @@ export class AttachServer {
   /** @param store - opened for writing by this process, so that it holds the directory's lock */
   static async listen(store: Store, cursor: Cursor): Promise<AttachServer> {
     const server = new AttachServer(store, cursor, await socketPathOf(store.location));
-    await server.#listen();
+    try {
+      await server.#listen();
+    } catch (error) {
+      await server.close();
+      await rm(server.#path + NEW_SUFFIX, { recursive: true, force: true });
+      throw error;
+    }
     return server;
   }
 
@@ -50,7 +58,7 @@ export class AttachServer {
   /** Says goodbye, and answers nobody any more. The store may be closed then, and not before. */
   async close(): Promise<void> {
     // The name goes first, while the lock is held: later it may be another owner's.
-    if (process.platform !== 'win32') await unlink(this.#path).catch(() => undefined);
+    if (process.platform !== 'win32') await this.#removeName();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
@@ -76,7 +84,14 @@ export class AttachServer {
     if (isPipe) return;
     await chmod(path, 0o600);
     await rename(path, this.#path);
+    this.#inode = await inodeOf(this.#path);
     await rmdir(folder);
+  }
+
+  /** Unless it is another one's: where the directory was moved, there may be another database in its place. */
+  async #removeName(): Promise<void> {
+    const inode = await inodeOf(this.#path).catch(() => undefined);
+    if (inode !== undefined && inode === this.#inode) await unlink(this.#path).catch(() => undefined);
   }
 
   #serve(socket: Socket): void {
@@ -98,3 +113,5 @@ export class AttachServer {
     };
   }
 }
+
+const inodeOf = async (path: string): Promise<bigint> => (await lstat(path, { bigint: true })).ino;

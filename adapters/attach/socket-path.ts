@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { lstat, mkdir } from 'node:fs/promises';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AttachProtocolError } from './attach-error.ts';
 
@@ -25,10 +25,10 @@ export async function socketPathOf(directory: string): Promise<string> {
   if (process.platform === 'win32') return `\\\\.\\pipe\\alluvium-attach-${hash}`;
   const beside = join(directory, 'alluvium.sock');
   if (fits(beside)) return beside;
-  const folder = join(tmpdir(), `alluvium-${userInfo().uid}`);
+  const folder = join(tmpdir(), `alluvium-${ownId()}`);
   await mkdir(folder, { mode: 0o700 }).catch(() => undefined); // what lies there is looked at in any case
   const found = await lstat(folder);
-  const isOwn = found.isDirectory() && found.uid === userInfo().uid && (found.mode & 0o077) === 0;
+  const isOwn = found.isDirectory() && found.uid === ownId() && (found.mode & 0o077) === 0;
   if (!isOwn) throw new AttachProtocolError(`${folder} is not a directory that only this user may enter.`);
   return join(folder, `${hash}.sock`);
 }
@@ -43,6 +43,9 @@ export async function socketPathOf(directory: string): Promise<string> {
 export async function checkSocketOwner(path: string, directory: string): Promise<void> {
   if (process.platform === 'win32') return;
   const found = await lstat(path);
-  const isTrusted = found.uid === userInfo().uid || found.uid === (await lstat(directory)).uid;
+  const isTrusted = found.uid === ownId() || found.uid === (await lstat(directory)).uid;
   if (!found.isSocket() || !isTrusted) throw new AttachProtocolError(`${path} is not a socket of this user.`);
 }
+
+/** Not `userInfo()`: in a container, a user may be a number without a name, of which that one knows nothing. */
+const ownId = (): number => process.geteuid?.() ?? 0;

@@ -26,6 +26,7 @@ const CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([
   ['CLOSED', alluvium.ClosedError],
   ['COMPARATOR_MISMATCH', alluvium.ComparatorMismatchError],
   ['CONFLICT', alluvium.ConflictError],
+  ['CONSUMER', alluvium.ConsumerError],
   ['CORRUPTION', alluvium.CorruptionError],
   ['HISTORY_GONE', alluvium.HistoryGoneError],
   ['INVALID_ARGUMENT', alluvium.InvalidArgumentError],
@@ -58,7 +59,10 @@ const isData = (value: unknown): boolean => {
   if (value instanceof Uint8Array || value instanceof Date) return true;
   return (
     (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) &&
-    Object.values(value).every((each) => each instanceof Date || each instanceof Uint8Array || typeof each !== 'object')
+    Object.values(value).every(
+      (each) =>
+        each instanceof Date || each instanceof Uint8Array || !['object', 'function', 'symbol'].includes(typeof each),
+    )
   );
 };
 

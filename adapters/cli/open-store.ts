@@ -9,21 +9,21 @@ import type {
   BackupOptions,
   BackupReport,
   ConsumerInfo,
+  ConsumerOptions,
   EngineEvent,
   NodeFileSystem,
   OpenOptions,
-  Store,
   StoreStats,
 } from 'alluvium';
 import type { Observable } from 'rxjs';
-import type { AttachedStore, DeskFace, OperationFace, StoreFace, StreamFace } from '../attach/index.ts';
+import type { AttachedStore, ConsumerFace, DeskFace, OperationFace, StoreFace, StreamFace } from '../attach/index.ts';
 import { codeOf, Failure } from './failure.ts';
 import type { Talk } from './talk.ts';
 
 /** What commands need of a store, in whichever process it is. */
 export interface CommandStore extends Omit<StoreFace, 'close' | 'getSync'> {
   readonly events: Observable<EngineEvent>;
-  readonly consumer: Store['consumer'];
+  consumer(name: string, options: ConsumerOptions): ConsumerFace;
   desk(name: string): DeskFace;
   consumers(): StreamFace<ConsumerInfo>;
   stats(): StoreStats | OperationFace<StoreStats>;

@@ -35,7 +35,7 @@ export interface Typing<Key, Value> {
 
 /** As for `store.changes`, with bounds of the keys' type. */
 export interface LevelChangesOptions<Key, Value>
-  extends LevelRange<Key>, Typing<Key, Value>, Omit<ChangesOptions, keyof KeyRange> {}
+  extends LevelRange<Key>, Typing<Key, Value>, Omit<ChangesOptions, keyof KeyRange | 'progressMs'> {}
 
 /** Options with which a feed gives changes only: no rows of a snapshot, and no places where some were dropped. */
 export interface WholeChanges {

@@ -5,7 +5,7 @@
  * directory stays, and then so does the directory. CURRENT goes first: whatever a crash leaves of the rest is no database.
  */
 import { lstat, rm, rmdir } from 'node:fs/promises';
-import { type FileSystem, IoError, NodeFileSystem, open } from 'alluvium';
+import { type FileSystem, IoError, NodeFileSystem, repair as repairDatabase } from 'alluvium';
 import { throwLevelError } from './level-error.ts';
 
 const NUMBERED = /^(MANIFEST-(\d{6}|[1-9]\d{6,14})|(\d{6}|[1-9]\d{6,14})\.(log|ldb|sst|dbtmp))$/;
@@ -17,7 +17,9 @@ const UNFINISHED_SOCKET = 'alluvium.sock.new';
 /** Of `archive/`: a directory per database that ever lived here, and its segments, their indexes and its state. */
 const ARCHIVE = /^[0-9a-f]{32}$/;
 const ARCHIVED = /^(STATE|(\d{6}|[1-9]\d{6,14})\.(log|index))(\.tmp)?$/;
-/** Of `lost/`: files that were set aside keep their names, perhaps with a number behind. */
+/** Of `lost/`: a directory for each repair, with the files that it has set aside, and those of history in its `archive/`. */
+const REPAIR = /^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$/;
+/** And those that were set aside while a database was opened: they keep their names, perhaps with a number behind. */
 const LOST = /^(CURRENT|MANIFEST-\d{6,15}|\d{6,15}\.(log|ldb|sst|dbtmp))(\.\d+)?$/;
 
 export async function destroy(location: string): Promise<void> {
@@ -36,8 +38,7 @@ export async function destroy(location: string): Promise<void> {
 export async function repair(location: string): Promise<void> {
   checkLocation(location);
   try {
-    const store = await open(location, { createIfMissing: false, salvage: true });
-    await store.close();
+    await repairDatabase(location);
   } catch (error) {
     throwLevelError(error);
   }
@@ -62,7 +63,7 @@ async function destroyFiles(files: FileSystem, location: string): Promise<void> 
     const others = names.filter((name) => name !== 'CURRENT' && (SINGLE.has(name) || NUMBERED.test(name)));
     for (const name of others) await files.remove(`${location}/${name}`);
     if (names.includes('archive')) await destroyArchives(files, `${location}/archive`);
-    if (names.includes('lost')) await removeFiles(files, `${location}/lost`, LOST);
+    if (names.includes('lost')) await destroyLost(files, `${location}/lost`);
   } finally {
     await lock.release();
   }
@@ -77,6 +78,16 @@ async function destroyArchives(files: FileSystem, archive: string): Promise<void
     if (ARCHIVE.test(id)) await removeFiles(files, `${archive}/${id}`, ARCHIVED);
   }
   await removeIfEmpty(archive);
+}
+
+async function destroyLost(files: FileSystem, lost: string): Promise<void> {
+  for (const name of await ownNamesIn(files, lost)) {
+    if (!REPAIR.test(name)) continue;
+    const names = await ownNamesIn(files, `${lost}/${name}`);
+    if (names.includes('archive')) await destroyArchives(files, `${lost}/${name}/archive`);
+    await removeFiles(files, `${lost}/${name}`, LOST);
+  }
+  await removeFiles(files, lost, LOST);
 }
 
 async function removeFiles(files: FileSystem, directory: string, ours: RegExp): Promise<void> {

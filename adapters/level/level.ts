@@ -11,9 +11,9 @@ import {
   type AbstractSnapshot,
   type AbstractValueIterator,
 } from 'abstract-level';
-import type { Bytes, Consumer, Store, WriteOperation } from 'alluvium';
+import type { Bytes, Store, WriteOperation } from 'alluvium';
 import { type AttachedStore, NotAttachableError, openOrAttach } from '../attach/index.ts';
-import type { OperationFace, ReaderFace } from '../attach/index.ts';
+import type { ConsumerFace, OperationFace, ReaderFace } from '../attach/index.ts';
 import { changeFeed, type ChangeFeed } from './change-feed.ts';
 import { storeChangesOptions, typedEvent } from './changes.ts';
 import type {
@@ -196,18 +196,20 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
 
   /**
    * A durable consumer: handles every change at least once, in order per key, also across restarts; what its handler writes
-   * through the transaction commits in the same batch as its position, so exactly once. See `store.consumer`.
+   * through the transaction commits in the same batch as its position, so exactly once. See `store.consumer`. Where another
+   * process has the database, it runs there, or with `run({ whenOwner: true })` here when this one takes over.
    *
    * @throws LEVEL_DATABASE_NOT_OPEN, and as `store.consumer`
    */
-  consumer<Key = K, Value = V>(name: string, options: LevelConsumerOptions<Key, Value, K, V>): Consumer;
+  consumer<Key = K, Value = V>(name: string, options: LevelConsumerOptions<Key, Value, K, V>): ConsumerFace;
   // eslint-disable-next-line @typescript-eslint/unified-signatures -- of a union, no handler's parameter could be inferred
-  consumer<Key = K, Value = V>(name: string, options: LevelBatchConsumerOptions<Key, Value, K, V>): Consumer;
+  consumer<Key = K, Value = V>(name: string, options: LevelBatchConsumerOptions<Key, Value, K, V>): ConsumerFace;
   consumer<Key, Value>(
     name: string,
     options: LevelConsumerOptions<Key, Value, K, V> | LevelBatchConsumerOptions<Key, Value, K, V>,
-  ): Consumer {
-    return consumerOf(this, this.#owned('consumer()'), name, options);
+  ): ConsumerFace {
+    const store = this.#opened('consumer()');
+    return translated(() => consumerOf(this, store, name, options));
   }
 
   /**
@@ -219,9 +221,10 @@ export class Level<K = string, V = string> extends AbstractLevel<string | Buffer
   }
 
   /**
-   * Opens the database with what can be read of a damaged log, and closes it again: the log's content is then in tables, and
-   * the damaged file in `lost/`. Damage in tables and manifests it does not mend yet; it fails with LEVEL_CORRUPTION, and
-   * changes nothing. @throws LEVEL_LOCKED if it is open
+   * Brings back all that can be read of a damaged database, and deletes nothing: what it replaces is moved into
+   * `lost/<date and time>/`. What could not be read it does not tell: `repair` of the package itself does.
+   *
+   * @throws LEVEL_LOCKED if it is open, LEVEL_NOT_A_DATABASE
    */
   static repair(location: string): Promise<void> {
     return repair(location);

@@ -40,7 +40,7 @@ export interface OpenOptions extends AbstractOpenOptions {
   /**
    * False: a directory that is open elsewhere is refused with LEVEL_LOCKED, and this one is not shared. Default true: who
    * comes later, in this process or another one, attaches to the first, and takes over when it goes away. What needs the
-   * store itself (`getSync`, `consumer`, `getProperty`, `store`) is refused with LEVEL_NOT_SUPPORTED while it is attached.
+   * store itself (`getSync`, `getProperty`, `store`, running a consumer) is refused with LEVEL_NOT_SUPPORTED while it is attached.
    */
   readonly attach?: boolean | undefined;
   /** Accepted, and without effect: `attach` shares the directory with other threads, too. */

@@ -21,7 +21,7 @@ import { cursorPrefix } from './cursor.ts';
 import { type ByteRange, InterestIndex } from './interest-index.ts';
 import type { CommittedGroup } from './write-stream.ts';
 
-/** Changes that were dropped, by the policy of their subscriber: `count` of them, the last at `sequence`. */
+/** Changes that were dropped, by the policy of their subscriber: `count` of them, the last at `sequence`; 0: see `progressMs`. */
 export interface SkippedChanges {
   readonly type: 'skipped';
   readonly count: number;
@@ -106,6 +106,11 @@ export class ChangeHub {
   get nowMs(): number {
     const { clock, log } = this.#parts;
     return Math.max(clock.date().getTime(), log?.commitTimeMs ?? 0);
+  }
+
+  /** @returns what calls it off */
+  setTimer(work: () => void, ms: number): () => void {
+    return this.#parts.clock.setTimer(work, ms);
   }
 
   cursorAt(sequence: SequenceNumber): Cursor {

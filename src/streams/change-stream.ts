@@ -50,6 +50,12 @@ export interface ChangesOptions extends KeyRange {
   readonly bufferChangesMax?: number | undefined;
   /** Bytes of changes that may wait. 1 to 1 GiB; default 64 MiB. */
   readonly bufferBytesMax?: number | undefined;
+  /**
+   * Milliseconds without a change after which the stream tells its place, if it has moved: by a `'skipped'` of count 0, whose
+   * cursor leads on behind everything that was none of the range's business. So whoever reads a range that is seldom written
+   * to has a place that history does not leave behind. 1 to an hour; default: never.
+   */
+  readonly progressMs?: number | undefined;
   /** Ends the stream with an AbortedError. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -80,11 +86,13 @@ export interface ChangesQuery {
   readonly durability: Durability;
   readonly bufferChangesMax: number;
   readonly bufferBytesMax: number;
+  readonly progressMs: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
 const BUFFER_CHANGES_MAX = 65_536;
 const BUFFER_BYTES_MAX = 64 * 1024 * 1024;
+const PROGRESS_MS_MAX = 60 * 60 * 1000;
 
 /** @throws InvalidArgumentError, OutOfRangeError */
 export function changesQueryOf(options: ChangesOptions): ChangesQuery {
@@ -103,6 +111,8 @@ export function changesQueryOf(options: ChangesOptions): ChangesQuery {
     durability: choice('durability', options.durability, ['buffered', 'synced'], 'buffered'),
     bufferChangesMax: whole('bufferChangesMax', options.bufferChangesMax, 1, 2 ** 24, BUFFER_CHANGES_MAX),
     bufferBytesMax: whole('bufferBytesMax', options.bufferBytesMax, 1, 2 ** 30, BUFFER_BYTES_MAX),
+    progressMs:
+      options.progressMs === undefined ? undefined : whole('progressMs', options.progressMs, 1, PROGRESS_MS_MAX, 1),
     signal: options.signal,
   };
 }
@@ -195,6 +205,11 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   #isClosed = false;
   /** Whether it is to begin with the oldest change there is, and has given none yet. */
   #isStartMovable: boolean;
+  /** Whether nothing came for `progressMs`; and what calls the timer off. */
+  #isProgressDue = false;
+  #stopTimer: (() => void) | undefined;
+  /** The place that was told last. */
+  #toldPlace = -1;
   #stopWaiting: (() => void) | undefined;
 
   constructor(
@@ -224,7 +239,7 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   pullOrWait(wake: () => void): Waited<ChangeEvent> {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#isClosed) return [];
-    if (this.#handOver !== undefined) return this.#checked(this.#handOver.pull(wake));
+    if (this.#handOver !== undefined) return this.#next(this.#handOver, wake);
     if (this.#rows !== undefined) return this.#nextRows(this.#rows);
     return this.#begin();
   }
@@ -237,9 +252,33 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   }
 
   #letGo(): void {
+    this.#stopTimer?.();
     this.#stopWaiting?.();
     this.#rows?.close();
     this.#handOver?.close();
+  }
+
+  #next(handOver: ChangeHandOver, wake: () => void): Waited<ChangeEvent> {
+    const { progressMs } = this.#query;
+    if (progressMs === undefined) return this.#checked(handOver.pull(wake));
+    this.#stopTimer?.();
+    // Whoever is told the place does not wait any more: what comes later finds the next one who does.
+    let isWaiting = true;
+    const page = this.#checked(handOver.pull(() => isWaiting && wake()));
+    const isProgress = this.#isProgressDue && page === undefined;
+    this.#isProgressDue = false;
+    if (page !== undefined) return page;
+    const sequence = handOver.position;
+    if (isProgress && sequence > this.#toldPlace) {
+      isWaiting = false;
+      this.#toldPlace = sequence;
+      return [{ type: 'skipped', count: 0, sequence, cursor: this.#hub.cursorAt(sequence) }];
+    }
+    this.#stopTimer = this.#hub.setTimer(() => {
+      this.#isProgressDue = true;
+      handOver.stir();
+    }, progressMs);
+    return undefined;
   }
 
   /** A page that had to be waited for may come after an abort. */

@@ -62,8 +62,11 @@ export interface KeyspaceVersion<Value> {
   readonly sequence: SequenceNumber;
 }
 
-/** Policies that drop nothing, so that a stream never has a `'skipped'` in it. */
-type KeepAll = 'replay' | 'fail' | undefined;
+/** A stream that drops nothing, and does not tell its place, never has a `'skipped'` in it. */
+interface NothingSkipped {
+  readonly overflow?: 'replay' | 'fail' | undefined;
+  readonly progressMs?: undefined;
+}
 type AfterSnapshot = Exclude<ChangesFrom, 'snapshot'> | undefined;
 
 /**
@@ -192,10 +195,10 @@ export class Keyspace<Key, Value> {
    * @throws (at the call) InvalidArgumentError, OutOfRangeError, SchemaError for a bound
    */
   changes(
-    options: KeyspaceChangesOptions<Key> & { readonly from: 'snapshot'; readonly overflow?: KeepAll },
+    options: KeyspaceChangesOptions<Key> & { readonly from: 'snapshot' } & NothingSkipped,
   ): Stream<KeyspaceChange<Key, Value> | KeyspaceSnapshotEntry<Key, Value> | SnapshotEnd>;
   changes(
-    options?: KeyspaceChangesOptions<Key> & { readonly from?: AfterSnapshot; readonly overflow?: KeepAll },
+    options?: KeyspaceChangesOptions<Key> & { readonly from?: AfterSnapshot } & NothingSkipped,
   ): Stream<KeyspaceChange<Key, Value>>;
   changes(options: KeyspaceChangesOptions<Key>): Stream<KeyspaceChangeEvent<Key, Value>>;
   changes(options: KeyspaceChangesOptions<Key> = {}): Stream<KeyspaceChangeEvent<Key, Value>> {

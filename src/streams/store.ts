@@ -70,8 +70,11 @@ export interface WatchOptions extends KeyRange {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Policies that drop nothing, so that a stream never has a `'skipped'` in it. */
-type KeepAll = 'replay' | 'fail' | undefined;
+/** A stream that drops nothing, and does not tell its place, never has a `'skipped'` in it. */
+interface NothingSkipped {
+  readonly overflow?: 'replay' | 'fail' | undefined;
+  readonly progressMs?: undefined;
+}
 type AfterSnapshot = Exclude<ChangesFrom, 'snapshot'> | undefined;
 type SnapshotOrChange = SnapshotEntry | SnapshotEnd | Change;
 
@@ -239,10 +242,8 @@ export class Store {
    * @returns fails with InvalidCursorError, HistoryGoneError (says where it can start), BufferOverflowError (`'fail'`),
    *   CorruptionError, AbortedError, ClosedError
    */
-  changes(options?: ChangesOptions & { readonly from?: AfterSnapshot; readonly overflow?: KeepAll }): Stream<Change>;
-  changes(
-    options: ChangesOptions & { readonly from: 'snapshot'; readonly overflow?: KeepAll },
-  ): Stream<SnapshotOrChange>;
+  changes(options?: ChangesOptions & { readonly from?: AfterSnapshot } & NothingSkipped): Stream<Change>;
+  changes(options: ChangesOptions & { readonly from: 'snapshot' } & NothingSkipped): Stream<SnapshotOrChange>;
   changes(options: ChangesOptions): Stream<ChangeEvent>;
   changes(options: ChangesOptions = {}): Stream<ChangeEvent> {
     checkSettings('options', options);
@@ -257,7 +258,7 @@ export class Store {
   watch(keyOrRange: Bytes | WatchOptions, options: WatchOptions = {}): Stream<WatchedValue> {
     if (typeof keyOrRange !== 'string' && !(keyOrRange instanceof Uint8Array)) {
       checkSettings('range', keyOrRange);
-      const query = changesQueryOf({ ...keyOrRange, from: 'snapshot', overflow: 'replay' });
+      const query = changesQueryOf({ ...keyOrRange, from: 'snapshot', overflow: 'replay', progressMs: undefined });
       return new Stream(() => new WatchSource(this.#changeEvents(query)), this.#engine.reader.clock);
     }
     checkSettings('options', options);

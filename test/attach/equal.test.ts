@@ -186,8 +186,6 @@ describe('a store that another process has', () => {
     const future = attached.changes({ from: 1_000_000 }).pipe(take(1));
     await expect(firstValueFrom(future)).rejects.toMatchObject({ code: 'INVALID_CURSOR', fault: 'future' });
     expect(() => attached.getSync('a')).toThrow(expect.objectContaining({ code: 'NOT_ATTACHABLE' }) as Error);
-    const consumer = (): unknown => attached.consumer('c', { handle: () => undefined });
-    expect(consumer).toThrow(expect.objectContaining({ code: 'NOT_ATTACHABLE' }) as Error);
   });
 
   it('carries long values', async () => {

@@ -223,3 +223,38 @@ describe('back-pressure', () => {
     expect(order).toEqual(Array.from({ length: 3000 }, (_, n) => n));
   });
 });
+
+describe('a change stream that nothing is written to', () => {
+  it(
+    'goes on when the owner goes away, though history has left its last change behind',
+    { timeout: 120_000 },
+    async () => {
+      const directory = makeDirectory();
+      const owner = await openOrAttach(directory, { memtableBytesMax: 64 * 1024, historyBytesMax: 64 * 1024 });
+      opened.push(owner);
+      const attached = await join_(directory);
+      const seen: string[] = [];
+      const failures: unknown[] = [];
+      // By itself it would take some seconds; whoever asks to be told is told sooner.
+      const options = { gte: 'k', lt: 'l', progressMs: 20 } as const;
+      attached.changes(options).subscribe({
+        next: (event) => {
+          if (event.type === 'set') seen.push(text(event.value) ?? '');
+          if (event.type === 'skipped') place = event.sequence;
+        },
+        error: (error: unknown) => void failures.push(error),
+      });
+      let place = 0;
+      await attached.set('k', '1');
+      await until('the first', () => seen.length === 1);
+      for (let n = 0; n < 100; n += 1) await owner.set('a', Buffer.alloc(8 * 1024), { durability: 'buffered' });
+      await owner.flush();
+      const { sequence } = await owner.stats();
+      await until('the place', () => place >= sequence);
+      await owner.close();
+      await attached.set('k', '2');
+      await until('the second', () => failures.length > 0 || seen.length === 2);
+      expect([seen, failures]).toEqual([['1', '2'], []]);
+    },
+  );
+});

@@ -3,7 +3,10 @@ import { firstValueFrom, toArray, take, filter } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { MemoryFileSystem } from 'alluvium';
 import { type ChangeFeed, Level, type LevelChangeEvent } from 'alluvium/level';
+import { temporaryDirectories } from '../support/temporary.ts';
 import { inTime } from '../support/waiting.ts';
+
+const makeDirectory = temporaryDirectories();
 
 const make = (): Level => new Level('/memory', { engine: { fileSystem: new MemoryFileSystem() } });
 
@@ -246,5 +249,46 @@ describe('a consumer', () => {
     await db.open();
     expect(start().name).toBe('early');
     await db.close();
+  });
+
+  it('fails with codes of level, whatever is asked of it, and however', async () => {
+    const db = make();
+    await db.open();
+    const consumer = db.consumer('c', { handle: () => undefined });
+    const running = consumer.run().subscribe({ error: () => undefined });
+    await expect(consumer.delete()).rejects.toMatchObject({ code: 'LEVEL_CONSUMER', cause: { consumer: 'c' } });
+    const other = db.consumer('c', { handle: () => undefined, inFlightMax: 2 });
+    await expect(firstValueFrom(other.run())).rejects.toMatchObject({ code: 'LEVEL_CONSUMER' });
+    await expect(consumer.seek(1_000_000)).rejects.toMatchObject({ code: 'LEVEL_INVALID_CURSOR' });
+    const aborted = { signal: AbortSignal.abort() };
+    await expect(consumer.lag(aborted)).rejects.toMatchObject({ code: 'LEVEL_ABORTED', name: 'AbortError' });
+    await expect(firstValueFrom(consumer.lag(aborted))).rejects.toMatchObject({ code: 'LEVEL_ABORTED' });
+    running.unsubscribe();
+    await db.close();
+    const closed = expect.objectContaining({ code: 'LEVEL_DATABASE_NOT_OPEN' }) as Error;
+    for (const call of ['position', 'pause', 'resume', 'replay', 'dropDeadLetter', 'delete'] as const)
+      await expect(consumer[call](), call).rejects.toEqual(closed);
+    await expect(consumer.deadLetters()[Symbol.asyncIterator]().next()).rejects.toEqual(closed);
+    await expect(consumer.deadLetters().pages()[Symbol.asyncIterator]().next()).rejects.toEqual(closed);
+    await expect(firstValueFrom(consumer.deadLetters())).rejects.toEqual(closed);
+    await expect(firstValueFrom(consumer.run())).rejects.toEqual(closed);
+  });
+
+  it('of a database that another one has is its desk, and runs when it takes over', async () => {
+    const directory = makeDirectory();
+    const first = new Level<string, string>(directory);
+    await first.put('a', '1', { sync: true });
+    const second = new Level<string, string>(directory);
+    await second.open();
+    const handled: unknown[] = [];
+    const consumer = second.consumer('c', { handle: (change) => void handled.push(brief(change)) });
+    await expect(firstValueFrom(consumer.run())).rejects.toMatchObject({ code: 'LEVEL_NOT_SUPPORTED' });
+    expect(await consumer.lag()).toMatchObject({ changes: 1 });
+    await expect(consumer.seek(1_000_000)).rejects.toMatchObject({ code: 'LEVEL_INVALID_CURSOR' });
+    const acked = firstValueFrom(consumer.run({ whenOwner: true }).pipe(filter((event) => event.type === 'acked')));
+    await first.close();
+    await inTime('the work', acked);
+    expect(handled).toEqual([['set', 'a', '1']]);
+    await second.close();
   });
 });

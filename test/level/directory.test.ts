@@ -1,7 +1,7 @@
 // Goal: a directory of classic-level is one of ours, and ours is one of classic-level's; destroy takes what databases own and
 // nothing else. classic-level runs in a process of its own: two engines in one process would undo each other's locks.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
@@ -144,7 +144,7 @@ describe('destroy', () => {
 });
 
 describe('repair', () => {
-  it('brings back what is before the damage of a log, and keeps the damaged file', async () => {
+  it('brings back what can be read of a damaged log, keeps the damaged file, and destroy knows it', async () => {
     const directory = makeDirectory();
     const child = `import { Level } from 'alluvium/level';
       const db = new Level(process.argv[1], { engine: { syncIntervalMs: 1 } });
@@ -162,12 +162,38 @@ describe('repair', () => {
     await Level.repair(directory);
     await db.open();
     const left = await db.keys().all();
-    expect(left.length).toBeGreaterThan(40);
-    expect(left.length).toBeLessThan(50);
+    expect(left.length).toBeGreaterThan(60); // what is behind the damaged block, too
+    expect(left.length).toBeLessThan(100);
+    expect(await db.get(left.at(-1) ?? '')).toBe('v'.repeat(1000));
     await expect(Level.repair(directory)).rejects.toMatchObject({ code: 'LEVEL_LOCKED' });
     await db.close();
-    expect(readdirSync(join(directory, 'lost'))).toContain(log);
+    const [date = '', ...others] = readdirSync(join(directory, 'lost'));
+    expect(others).toEqual([]);
+    expect(readFileSync(join(directory, 'lost', date, log))).toEqual(bytes);
+    writeFileSync(join(directory, 'lost', date, 'notes.txt'), 'mine');
+    mkdirSync(join(directory, 'lost/2026-01-31'));
+    writeFileSync(join(directory, 'lost/2026-01-31/000007.log'), 'mine');
+    await Level.destroy(directory);
+    expect(readdirSync(directory)).toEqual(['lost']);
+    expect(readdirSync(join(directory, 'lost')).toSorted()).toEqual(['2026-01-31', date].toSorted());
+    expect(readdirSync(join(directory, 'lost', date))).toEqual(['notes.txt']);
     await expect(Level.repair(join(directory, 'none'))).rejects.toMatchObject({ code: 'LEVEL_NOT_A_DATABASE' });
     await expect(Level.repair('')).rejects.toThrow(TypeError);
+  });
+
+  it('leaves nothing behind of a database without CURRENT and MANIFEST that destroy would not remove', async () => {
+    const directory = join(makeDirectory(), 'db');
+    const db = new Level(directory, { engine: { memtableBytesMax: 64 * 1024 } });
+    for (let round = 0; round < 100; round += 1) await db.put(`key ${round}`, 'v'.repeat(2000));
+    await db.close();
+    for (const name of readdirSync(directory)) if (/^(CURRENT|MANIFEST)/.test(name)) rmSync(join(directory, name));
+    await Level.repair(directory);
+    expect(existsSync(join(directory, 'lost'))).toBe(true);
+    await db.open();
+    expect(await db.keys().all()).toHaveLength(100);
+    await db.close();
+    await Level.repair(directory); // there is nothing to do now
+    await Level.destroy(directory);
+    expect(existsSync(directory)).toBe(false);
   });
 });

@@ -17,10 +17,10 @@ export async function inTime<T>(what: string, work: PromiseLike<T>, patienceMs: 
 }
 
 /** Resolves when it is so. */
-export async function until(what: string, isSo: () => boolean): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
+export async function until(what: string, isSo: () => boolean, patienceMs: number = PATIENCE_MS): Promise<void> {
+  const end = performance.now() + patienceMs;
   while (!isSo()) {
-    if (performance.now() > end) throw new Error(`${what}: not within ${PATIENCE_MS} ms`);
+    if (performance.now() > end) throw new Error(`${what}: not within ${patienceMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }

@@ -1,6 +1,7 @@
 import type { AbstractSublevel } from 'abstract-level';
 import type { ClassicLevel as RealClassicLevel } from 'classic-level';
-import type { Consumer, SnapshotEnd, Store } from 'alluvium';
+import type { SnapshotEnd, Store } from 'alluvium';
+import type { ConsumerFace } from 'alluvium/attach';
 import {
   type ChainedBatch,
   type ChangeFeed,
@@ -102,7 +103,7 @@ const consumer = plain.consumer('ages', {
     transaction.put('total', 5);
   },
 });
-expectTypeOf(consumer).toEqualTypeOf<Consumer>();
+expectTypeOf(consumer).toEqualTypeOf<ConsumerFace>();
 void db.consumer('all', {
   batch: { changesMax: 10 },
   handle: (changes) => {

@@ -127,7 +127,9 @@ describe('CSV', () => {
   });
 
   it('takes a byte order mark away, passes over empty lines, and needs no last line end', async () => {
-    expect((await rowsOf('\ufeffa,b\n\n""\n1,2')).map(({ fields }) => fields)).toEqual([['a', 'b'], [''], ['1', '2']]);
+    for (const text of ['\ufeffa,b\n\n""\n1,2', '\ufeffa,b\r\n\r\n""\r\n1,2']) {
+      expect((await rowsOf(text)).map(({ fields }) => fields)).toEqual([['a', 'b'], [''], ['1', '2']]);
+    }
   });
 
   it.each(['a"b', '"a"b', '"a', 'a\rb', `a${'b'.repeat(1000)}`])('refuses %j, and says in which line', async (text) => {

@@ -42,6 +42,8 @@ class CsvParser {
   #state: 'start' | 'plain' | 'quoted' | 'quoteInQuoted' | 'carriageReturn' = 'start';
   #field = '';
   #fields: string[] = [];
+  /** Whether the last field has quotes around it: then it is there, even if nothing is in it. */
+  #isQuoted = false;
   #rowLength = 0;
   #rowLine = 1;
   line = 1;
@@ -95,11 +97,13 @@ class CsvParser {
     } else if (character === this.#delimiter) {
       this.#fields.push(this.#field);
       this.#field = '';
+      this.#isQuoted = false;
       this.#state = 'start';
     } else if (character === '"') {
       if (this.#state === 'plain') throw new ImportError(this.line, 'a quote stands inside of a field without quotes.');
       if (this.#state === 'quoteInQuoted') this.#field += '"';
       this.#state = 'quoted';
+      this.#isQuoted = true;
     } else {
       if (this.#state === 'quoteInQuoted') throw new ImportError(this.line, 'something stands behind a closing quote.');
       this.#field += character;
@@ -111,10 +115,11 @@ class CsvParser {
   *#finishRow(): Generator<CsvRow> {
     const fields = [...this.#fields, this.#field];
     // `""` alone is a row with one empty field; nothing at all is an empty line.
-    const isEmpty = fields.length === 1 && this.#field === '' && this.#state !== 'quoteInQuoted';
+    const isEmpty = fields.length === 1 && this.#field === '' && !this.#isQuoted;
     const line = this.#rowLine;
     this.#fields = [];
     this.#field = '';
+    this.#isQuoted = false;
     this.#rowLength = 0;
     this.#state = 'start';
     this.#rowLine = this.line;

@@ -187,9 +187,9 @@ class TableSalvage {
    * @returns whether it is one of those behind the data
    */
   async #takeFound(handle: BlockHandle): Promise<boolean> {
-    const contents = await readBlock(this.#source, handle);
     let reason: string | undefined;
     try {
+      const contents = await readBlock(this.#source, handle); // it may be one that cannot be uncompressed
       if (isBehindData(contents, handle.offset)) return true;
       reason = this.#take(handle, contents);
     } catch (error) {

@@ -129,6 +129,19 @@ describe('store.compact', () => {
     expect(await inspectClosed(fileSystem)).toMatchObject({ violations: [], entryCount: 50, tombstoneCount: 0 });
   });
 
+  it('keeps what a snapshot sees', async () => {
+    const opened = await openStore({ ...TINY, fileSystem: new FaultFileSystem() });
+    await opened.set('overwritten', 'before');
+    await opened.set('deleted', 'before');
+    const snapshot = opened.snapshot();
+    await opened.set('overwritten', 'after');
+    await opened.delete('deleted');
+    await opened.compact();
+    for (const key of ['overwritten', 'deleted'])
+      expect(Buffer.from((await snapshot.get(key)) ?? '')).toEqual(Buffer.from('before'));
+    snapshot.close();
+  });
+
   it('of a range leaves the rest where it is', async () => {
     const fileSystem = new FaultFileSystem();
     const opened = await openStore({ ...TINY, fileSystem, level0CompactionTrigger: 1000, level1BytesMax: 2 ** 30 });

@@ -167,6 +167,54 @@ describe('the picker', () => {
     expect(compactionDebt(version, OPTIONS)).toBe(0);
   });
 
+  it('begins with the level that is fullest for its size, and says why', () => {
+    const level0 = [1, 2, 3, 4, 5].map((number) => ({ level: 0, table: tableOf(number, { first: 'a', last: 'b' }) }));
+    const of = (fileBytes: number) => ({ level: 1, table: tableOf(9, { first: 'a', last: 'b', fileBytes }) });
+    const pick = (bytes: number) => pickCompaction(applied([...level0, of(bytes)]), [], OPTIONS, 0);
+    expect(pick(1_249)).toMatchObject({ reason: 'level0', level: 0 });
+    expect(pick(1_250)).toMatchObject({ reason: 'level0', level: 0 }); // as full: the higher level goes first
+    expect(pick(1_251)).toMatchObject({ reason: 'size', level: 1 });
+  });
+
+  it('counts as debt what is above the limits, of each level but the deepest', () => {
+    const table = (level: number, fileNumber: number, fileBytes: number) => ({
+      level,
+      table: tableOf(fileNumber, { first: `k${fileNumber}`, last: `k${fileNumber}`, fileBytes }),
+    });
+    const debt = (...tables: Parameters<typeof applied>[0]): number => compactionDebt(applied(tables), OPTIONS);
+    const level0 = [table(0, 1, 100), table(0, 2, 100), table(0, 3, 100)];
+    expect(debt(...level0)).toBe(0);
+    expect(debt(...level0, table(0, 4, 50))).toBe(350);
+    expect(debt(table(1, 1, 1_000))).toBe(0);
+    expect(debt(table(1, 1, 1_007))).toBe(7);
+    expect(debt(table(5, 1, 10_000_003))).toBe(3);
+    expect(debt(...level0, table(0, 4, 50), table(1, 5, 1_007), table(2, 6, 10_001), table(6, 7, 2 ** 50))).toBe(358);
+  });
+
+  it('takes tables together up to a size, to the byte', () => {
+    const version = applied([
+      { level: 1, table: tableOf(1, { first: 'a', last: 'b', fileBytes: 1_000 }) },
+      { level: 1, table: tableOf(2, { first: 'c', last: 'd', fileBytes: 1_000 }) },
+      { level: 2, table: tableOf(4, { first: 'a', last: 'd', fileBytes: 500 }) },
+    ]);
+    const inputs = (tableBytesMax: number) =>
+      fileNumbersOf(pickCompaction(version, [], { ...OPTIONS, tableBytesMax }, 0)?.inputs ?? []);
+    expect(inputs(100)).toEqual([1, 2]); // 25 tables of 100 bytes, and there are 2,500
+    expect(inputs(99)).toEqual([1]);
+  });
+
+  it('does not grow where that would bring in another table below', () => {
+    const version = applied([
+      { level: 1, table: tableOf(1, { first: 'a', last: 'b' }) },
+      { level: 1, table: tableOf(2, { first: 'c', last: 'e' }) },
+      { level: 2, table: tableOf(4, { first: 'a', last: 'd' }) },
+      { level: 2, table: tableOf(5, { first: 'e', last: 'f' }) },
+    ]);
+    const picked = pickCompaction(version, [], { ...OPTIONS, tableBytesMax: 10_000 }, 0);
+    expect(picked && fileNumbersOf(picked.inputs)).toEqual([1]);
+    expect(picked && fileNumbersOf(picked.overlaps)).toEqual([4]);
+  });
+
   it('takes more of the level when that costs nothing below', () => {
     const version = applied([
       { level: 1, table: tableOf(1, { first: 'a', last: 'b' }) },
@@ -204,6 +252,10 @@ describe('a table of tombstones', () => {
   it('waits for a snapshot, for more of them, and is never picked where nothing is known or at the bottom', () => {
     expect(pick(dense, 49)).toBeUndefined();
     expect(pick({ ...dense, tombstoneCount: 49 }, 50)).toBeUndefined();
+    expect(pick({ ...dense, tombstoneCount: 50 }, 50)).toMatchObject({ reason: 'tombstones' });
+    expect(pick({ ...dense, entryCount: 64, tombstoneCount: 31 }, 50)).toBeUndefined();
+    expect(pick({ ...dense, entryCount: 64, tombstoneCount: 32 }, 50)).toMatchObject({ reason: 'tombstones' });
+    expect(pick(dense, 50, 0)).toMatchObject({ reason: 'tombstones', level: 0 });
     expect(pick({ ...dense, entryCount: 20, tombstoneCount: 20 }, 50)).toBeUndefined();
     expect(pick(table, 50)).toBeUndefined();
     expect(pick(dense, 50, 6)).toBeUndefined();

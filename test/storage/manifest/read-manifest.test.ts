@@ -112,6 +112,16 @@ describe('a MANIFEST', () => {
     await expect(readManifest(fileSystem, '/db', 7)).rejects.toMatchObject({ code: 'CORRUPTION', file: 'CURRENT' });
   });
 
+  it('that cannot be opened is an error of the disk, and says nothing about what it holds', async () => {
+    const fileSystem = new FaultFileSystem();
+    await fileSystem.makeDirectory('/db');
+    fileSystem.memory.writeFileNow('/db/MANIFEST-000001', edits(FIRST));
+    for (const code of ['EMFILE', 'EACCES']) {
+      fileSystem.plan = { code, arrives: 0, isHit: ({ name }) => name === 'open' };
+      await expect(readManifest(fileSystem, '/db', 1)).rejects.toMatchObject({ code: 'IO', systemCode: code });
+    }
+  });
+
   it('is closed again, also when it is refused or cannot be read', async () => {
     for (const [bytes, isFailing] of [
       [edits(FIRST), false],

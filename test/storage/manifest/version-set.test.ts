@@ -286,6 +286,19 @@ describe('a MANIFEST', () => {
     expect(state && level1(state.version)).toEqual(level1(set.current));
   });
 
+  it('carries on what the one before it said: pointers, logs, sequence numbers', async () => {
+    const fileSystem = await emptyDirectory();
+    const pointer = tableOf(1, { first: 'a', last: 'p' }).largest;
+    const state = { ...NEW, logNumber: 3, lastSequence: 40, compactionPointers: [undefined, pointer] };
+    const set = new VersionSet(fileSystem, '/db', state, 1, MANIFEST_BYTES);
+    expect([set.logNumber, set.tableSequence, set.compactionPointers[1]]).toEqual([3, 40, pointer]);
+    await set.commit({});
+    expect(await recovered(fileSystem)).toMatchObject({ logNumber: 3, lastSequence: 40 });
+    expect((await recovered(fileSystem))?.compactionPointers.slice(0, 3)).toEqual([undefined, pointer, undefined]);
+    expect([set.logNumber, set.tableSequence]).toEqual([3, 40]);
+    await set.close();
+  });
+
   it('that replaced another counts also when the old one cannot be closed or removed', async () => {
     for (const name of ['close', 'remove']) {
       const fileSystem = await emptyDirectory();
@@ -318,6 +331,19 @@ describe('the live tables', () => {
     expect(set.liveTables().size).toBe(2);
     set.release(held);
     expect([...set.liveTables()]).toEqual([third.fileNumber]);
+  });
+
+  it('of the version that was opened with stay while somebody holds it, and go with the last one', async () => {
+    const fileSystem = await emptyDirectory();
+    const before = Version.empty.apply({ newTables: [{ level: 1, table: tableOf(1, { first: 'a', last: 'b' }) }] });
+    if (before._tag === 'Left') throw new Error(before.left);
+    const set = new VersionSet(fileSystem, '/db', { ...NEW, version: before.right }, 5, MANIFEST_BYTES);
+    const held = set.hold(set.current);
+    await set.commit({ deletedTables: [{ level: 1, fileNumber: 1 }] });
+    expect([...set.liveTables()]).toEqual([1]);
+    set.release(held);
+    expect(set.liveTables().size).toBe(0);
+    await set.close();
   });
 
   it('get numbers that no file has', () => {

@@ -103,6 +103,21 @@ describe('an edit', () => {
   });
 });
 
+describe('the table of a run for a key, as of a moment', () => {
+  it('is found by the key, whatever younger entries of other keys it holds', () => {
+    const version = applied(
+      adds(
+        2,
+        tableOf(6, { first: 'a', last: 'k', firstSequence: 90, lastSequence: 80 }),
+        tableOf(7, { first: 'm', last: 'p', firstSequence: 95, lastSequence: 85 }),
+      ),
+    );
+    const found = ['a', 'i', 'k', 'm', 'p'].map((key) => version.tableFor(2, bytesOf(key), 0, 1, 10)?.fileNumber);
+    // Only of 'k' and 'p' themselves all entries in the table are known to be younger.
+    expect(found).toEqual([6, 6, 7, 7, undefined]);
+  });
+});
+
 describe('the tables that overlap a range', () => {
   it('of level 0 are all those that are connected by others', () => {
     const tables = [

@@ -32,7 +32,8 @@ export function sealTable(bytes: Uint8Array): Uint8Array {
     const { index, metaindex } = decodeFooter(bytes.subarray(footerStart), bytes.length);
     for (const { offset, size } of [index, metaindex]) {
       sealBlock(bytes, { offset, size });
-      for (const handle of handlesIn(bytes, { offset, size }, footerStart)) sealBlock(bytes, handle);
+      sealNamed(bytes, { offset, size }, footerStart);
+      sealBlock(bytes, { offset, size });
     }
   } catch {
     // Where the way is lost, nothing more can be sealed; what was changed is then for the decoder to refuse.
@@ -45,12 +46,19 @@ function sealBlock(bytes: Uint8Array, { offset, size }: BlockHandle): void {
   if (end + 4 <= bytes.length) writeFixed32(bytes, end, maskCrc(crc32c(bytes, offset, end)));
 }
 
-function* handlesIn(bytes: Uint8Array, { offset, size }: BlockHandle, limit: number): Generator<BlockHandle> {
+/** The blocks that a block names; and behind each name the checksum, where the engine writes one. */
+function sealNamed(bytes: Uint8Array, { offset, size }: BlockHandle, limit: number): void {
   const block = new Block(unpackBlock(bytes, offset, size, '', 0), '', 0);
   const reader = new BlockEntryReader();
   for (let at = 0; at < block.entriesEnd; at = reader.valueEnd) {
     reader.read(block, at);
-    yield readHandle({ bytes: block.bytes, offset: reader.valueStart, end: reader.valueEnd }, limit);
+    const cursor = { bytes: block.bytes, offset: reader.valueStart, end: reader.valueEnd };
+    const named = readHandle(cursor, limit);
+    sealBlock(bytes, named);
+    const checksum = named.offset + named.size + 1;
+    if (reader.valueEnd - cursor.offset === CHECKSUM_BYTES) {
+      block.bytes.set(bytes.subarray(checksum, checksum + CHECKSUM_BYTES), cursor.offset);
+    }
   }
 }
 

@@ -12,6 +12,7 @@ import {
   snappyMaxCompressedLength,
   snappyUncompressedLength,
 } from '../../src/storage/codec/snappy.ts';
+import { joinSealed, splitSealed } from '../../src/storage/codec/sealed-value.ts';
 import { readVarint32, readVarint64, varintLength, writeVarint } from '../../src/storage/codec/varint.ts';
 import {
   BatchBuffer,
@@ -167,6 +168,19 @@ export const codecTargets: readonly FuzzTarget[] = [
     ],
     bytesMax: 40,
     decode: decodeInternal,
+    isRefusal: never,
+  },
+  {
+    name: 'sealed value',
+    seeds: () => [
+      Uint8Array.from({ length: 60 }, (_, index) => (index === 0 ? 1 : index)),
+      Uint8Array.of(1, ...new Array<number>(44).fill(7)),
+    ],
+    bytesMax: 120,
+    decode: (given) => {
+      const parts = splitSealed(given);
+      if (E.isRight(parts)) assert.deepEqual(new Uint8Array(joinSealed(parts.right)), given);
+    },
     isRefusal: never,
   },
   keyTarget('utf8', utf8, '', 'text', 'ä€😀'),

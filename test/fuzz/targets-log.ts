@@ -9,7 +9,7 @@ import { MemoryFileSystem } from '../../src/storage/file-system/memory-file-syst
 import { databaseIdOf, databaseIdPointer } from '../../src/storage/history/database-id.ts';
 import { parseArchiveName } from '../../src/storage/history/history-names.ts';
 import { type HistoryState, readHistoryState, writeHistoryState } from '../../src/storage/history/history-state.ts';
-import { SegmentIndexReader } from '../../src/storage/history/segment-index.ts';
+import { readClaims, SegmentIndexReader } from '../../src/storage/history/segment-index.ts';
 import { readCurrent } from '../../src/storage/manifest/current-file.ts';
 import { readManifest } from '../../src/storage/manifest/read-manifest.ts';
 import { decodeVersionEdit, encodeVersionEdit, type VersionEdit } from '../../src/storage/manifest/version-edit.ts';
@@ -70,11 +70,17 @@ async function decodeRecords(bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Two logs; the first byte says where the second one begins. */
+/** Two logs; the first byte says where the second one begins, and what an index claims. */
 async function recover(bytes: Uint8Array): Promise<void> {
   const cut = Math.floor(((bytes[0] ?? 0) * bytes.length) / 255);
   const logs = [logFile(3, bytes.subarray(1, cut)), logFile(4, bytes.subarray(cut))];
-  for (const salvage of [false, true]) {
+  const claims = { durable: cut % 7, claimedBy: 4, firsts: new Map([[3, 1]]), isManifestOurs: true };
+  for (const [salvage, claimed] of [
+    [false, undefined],
+    [true, undefined],
+    [false, claims],
+    [true, claims],
+  ] as const) {
     let last = 0;
     const sink = {
       batch: (_bytes: Uint8Array, _start: number, _end: number, sequence: number, count: number): undefined => {
@@ -82,7 +88,7 @@ async function recover(bytes: Uint8Array): Promise<void> {
         last = sequence + count - 1;
       },
     };
-    const report = await recoverLogs(logs, 0, sink, { salvage })();
+    const report = await recoverLogs(logs, 0, sink, { salvage, claims: claimed })();
     if (E.isLeft(report)) {
       assert.ok(report.left instanceof CorruptionError);
       assert.equal(salvage, false, 'salvage takes what there is');
@@ -145,10 +151,13 @@ async function decodeSegmentIndex(bytes: Uint8Array): Promise<void> {
   const times = new SegmentIndexReader(new BytesFile(bytes), '000001.index');
   const tick = await times.firstAtOrAfter(1_000);
   if (tick !== undefined) assert.ok(tick.timeMs >= 1_000);
+  const { durable, sealed } = await readClaims(new BytesFile(bytes), '000001.index');
+  for (const claimed of [durable, sealed]) assert.ok(Number.isSafeInteger(claimed) && claimed >= 0);
 }
 
-function tickOf(...numbers: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(24);
+/** A tick of three numbers, a seal of two, a claim of one. */
+function lineOf(...numbers: readonly number[]): Uint8Array {
+  const bytes = new Uint8Array(8 * numbers.length);
   const view = new DataView(bytes.buffer);
   numbers.forEach((each, index) => view.setBigUint64(8 * index, BigInt(each), true));
   return bytes;
@@ -235,7 +244,9 @@ export const logTargets: readonly FuzzTarget[] = [
   },
   {
     name: 'segment index',
-    seeds: () => [framed(tickOf(1, 900, 0), tickOf(40, 1_000, 700), tickOf(90, 1_020, 2_000))],
+    seeds: () => [
+      framed(lineOf(1, 900, 0), lineOf(20), lineOf(40, 1_000, 700), lineOf(90, 1_020, 2_000), lineOf(99, 2_500)),
+    ],
     seal: sealRecords,
     decode: decodeSegmentIndex,
     isRefusal: never,

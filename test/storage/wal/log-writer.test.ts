@@ -122,6 +122,16 @@ describe('the log writer', () => {
     await expect(writer.sync()).rejects.toBe(error);
   });
 
+  it('asks for no second sync of a file whose first one failed, for that would seem to succeed', async () => {
+    const { file, writer, stage } = writerOn();
+    stage(small);
+    void writer.flushStaged();
+    file.failure = error;
+    const before = file.calls.length;
+    await expect(writer.sync()).rejects.toBe(error);
+    expect(file.calls.slice(before)).toEqual(['sync']);
+  });
+
   it('does not believe a sync beside which another one failed', async () => {
     const { file, writer, stage } = writerOn();
     stage(small);

@@ -1,9 +1,17 @@
 /** Checksums made right again, so that what a mutation changed is what a decoder gets to see. */
+import { CorruptionError } from '../../src/errors.ts';
 import { crc32c, maskCrc } from '../../src/storage/codec/crc32c.ts';
 import { readFixed32, writeFixed32 } from '../../src/storage/codec/fixed.ts';
+import { Malformed } from '../../src/storage/codec/malformed.ts';
 import { Block, BlockEntryReader } from '../../src/storage/table/block.ts';
 import { unpackBlock } from '../../src/storage/table/block-read.ts';
-import { type BlockHandle, decodeFooter, FOOTER_BYTES, readHandle } from '../../src/storage/table/table-format.ts';
+import {
+  type BlockHandle,
+  CHECKSUM_BYTES,
+  decodeFooter,
+  FOOTER_BYTES,
+  readHandle,
+} from '../../src/storage/table/table-format.ts';
 
 const BLOCK_BYTES = 32_768;
 const HEADER_BYTES = 7;
@@ -35,8 +43,9 @@ export function sealTable(bytes: Uint8Array): Uint8Array {
       sealNamed(bytes, { offset, size }, footerStart);
       sealBlock(bytes, { offset, size });
     }
-  } catch {
+  } catch (error) {
     // Where the way is lost, nothing more can be sealed; what was changed is then for the decoder to refuse.
+    if (!(error instanceof Malformed || error instanceof CorruptionError)) throw error;
   }
   return bytes;
 }

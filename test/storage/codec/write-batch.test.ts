@@ -106,6 +106,17 @@ describe('encoding', () => {
     expect([...encode(100, list)]).toEqual(expected);
   });
 
+  it('forgets the last batches when it is told to, and goes on where they began', () => {
+    const buffer = new BatchBuffer();
+    buffer.append(1, [{ type: 'set', key: 'kept', value: 'v' }]);
+    const kept = buffer.bytes.slice(0, buffer.length);
+    const start = buffer.append(2, [{ type: 'set', key: 'forgotten', value: 'v'.repeat(100) }]);
+    buffer.truncate(start);
+    expect(buffer.bytes.slice(0, buffer.length)).toEqual(kept);
+    expect(buffer.append(2, [{ type: 'delete', key: 'k' }])).toBe(start);
+    expect(buffer.bytes.slice(start, buffer.length)).toEqual(encode(2, [{ type: 'delete', key: 'k' }]));
+  });
+
   it('one operation alone is a batch of one', () => {
     fc.assert(
       fc.property(sequence, data, data, (first, key, value) => {
@@ -179,6 +190,15 @@ describe('checking', () => {
   const header = (count: number, first = 1): number[] => [first, 0, 0, 0, 0, 0, 0, 0, count, 0, 0, 0];
   const check = (bytes: readonly number[]): ReturnType<typeof checkBatch> =>
     checkBatch(Uint8Array.from(bytes), 0, bytes.length);
+
+  it('finds a batch too short for its header also where others stand around it', () => {
+    const bytes = new Uint8Array(100);
+    for (let length = 0; length < BATCH_HEADER_BYTES; length += 1) {
+      const found = checkBatch(bytes, 50, 50 + length);
+      const reason = `a write batch of ${length} bytes has no room for its header`;
+      expect(found).toEqual(E.left({ reason, offset: 50 }));
+    }
+  });
 
   it('passes a batch of nothing, up to the last sequence number', () => {
     expect(check(header(0))).toEqual(E.right({ sequence: 1, count: 0 }));

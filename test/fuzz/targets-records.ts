@@ -98,14 +98,14 @@ export const recordTargets: readonly FuzzTarget[] = [
   {
     name: 'consumer record',
     seeds: () => [
-      encodeRecord({ cursor: CURSOR, sequence: 41, settled: [43, 2, 50, 1], isPaused: false, range: {} }),
       encodeRecord({
         cursor: CURSOR,
-        sequence: 0,
-        settled: [],
-        isPaused: true,
-        range: { gte: 'a', lt: Uint8Array.of(0, 255) },
+        sequence: 41,
+        settled: [43, 2, 50, 1],
+        isPaused: false,
+        range: { gte: 'a', lt: Uint8Array.of(0xff, 0) },
       }),
+      encodeRecord({ cursor: CURSOR, sequence: 0, settled: [], isPaused: true, range: {} }),
     ],
     words: JSON_WORDS,
     decode: decodeConsumer,

@@ -4,7 +4,7 @@
 // another error, never a hang.
 // Method: four small stores with every kind of file and record (`rich-store.ts`): killed with a log tail and a memtable that
 // waits for its flush, closed, a backup, and one of real LevelDB with its snappy. Each damage alone, each time all is read.
-// `npm test` draws damages by the seed, the same number for each kind of damage to each file; `npm run test:trust` tries all.
+// `npm test` draws damages by the seed, the same number for each kind of damage to each file; `npm run test:trust` forty times as many.
 // One exception is by design (`docs/guarantees.md`, 5): the last group of the log, buffered here and never synced, may be
 // missing as a whole, and only if the damage is to that log and not behind the group.
 import { afterAll, describe, expect, it } from 'vitest';
@@ -22,7 +22,7 @@ import { recordFigures } from '../support/figures.ts';
 import { BACKUP, DIRECTORY, goldenImage, LAST, richImages } from '../support/rich-store.ts';
 import { randomOf, runs, seedOfThisRun } from '../support/runs.ts';
 
-/** Damages of each kind to each file in `npm test`; with a factor of 1,000 and more, all there are. */
+/** Damages of each kind to each file in `npm test`; with a factor of 3,000 and more, all there are. */
 const PER_FILE: Readonly<Record<DamageKind, number>> = {
   byte: 6,
   cut: 3,

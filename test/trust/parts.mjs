@@ -41,7 +41,7 @@ export const parts = [
     words: ['test/trust/power-cut.mjs'],
     env: { ALLUVIUM_RUNS_FACTOR: '5' },
   },
-  // Every damage there is, some 130,000: an hour and a half on a quiet machine. 40 tries some 10,000 of them in a few minutes.
+  // Every damage there is (a factor of 3,000 and more) is some 380,000: a night. 40 tries some 30,000 of them.
   { id: 'T6', title: 'damage to each byte and file of small stores', ...vitest(40, 'test/crash/damage.test.ts') },
   {
     id: 'T7',

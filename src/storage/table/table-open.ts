@@ -121,14 +121,13 @@ function* checkBounds(name: string, index: TableIndex, bounds: TableBounds | und
   const found = new EntryHolder();
   const cursor = new BlockIterator(found);
   const last = index.blockCount - 1;
-  for (const [place, key] of [
-    [0, bounds.smallest],
-    [last, bounds.largest],
-  ] as const) {
+  for (const isFirst of [true, false]) {
+    const place = isFirst ? 0 : last;
+    const key = isFirst ? bounds.smallest : bounds.largest;
     const offset = index.offset(place);
     const contents = yield* blockReading(name, { offset, size: index.size(place) }, index.checksum(place));
     cursor.open(new Block(contents, name, offset));
-    if (place === 0 && key === bounds.smallest) cursor.seekToFirst();
+    if (isFirst) cursor.seekToFirst();
     else cursor.seekToLast();
     const userEnd = key.length - TAG_BYTES;
     const isRight =

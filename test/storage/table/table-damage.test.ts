@@ -1,10 +1,11 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CorruptionError, EngineError, IoError } from '../../../src/errors.ts';
 import { crc32c, maskCrc } from '../../../src/storage/codec/crc32c.ts';
 import { writeFixed32 } from '../../../src/storage/codec/fixed.ts';
 import { KIND_DELETE, KIND_SET } from '../../../src/storage/read/internal-iterator.ts';
 import { BlockCache } from '../../../src/storage/table/block-cache.ts';
 import { Lookup } from '../../../src/storage/table/lookup.ts';
+import { TableBuilder } from '../../../src/storage/table/table-builder.ts';
 import { Table } from '../../../src/storage/table/table.ts';
 import { encodeFooter } from '../../../src/storage/table/table-format.ts';
 import { MemoryReadableFile } from '../../support/memory-files.ts';
@@ -229,4 +230,31 @@ it('tries a read that fails with EIO again, and no other', async () => {
   await expect(settled(iterator.seekToFirst())).rejects.toBeInstanceOf(EngineError);
   await settled(iterator.seekToFirst());
   expect(iterator.isValid).toBe(true);
+});
+
+describe('a table in the place of another one', () => {
+  const openAs = (bytes: Uint8Array, number: number, bounds?: { smallest: Uint8Array; largest: Uint8Array }) =>
+    Table.open(new MemoryReadableFile(bytes), number, '000001.ldb', bytes.length, new BlockCache(0), bounds);
+
+  function built(tableNumber: number | undefined): { bytes: Uint8Array; smallest: Uint8Array; largest: Uint8Array } {
+    const builder = new TableBuilder(options, tableNumber);
+    for (const letter of [0x61, 0x62]) builder.add(Uint8Array.of(letter), 0, 1, 7, KIND_SET, Uint8Array.of(1), 0, 1);
+    builder.finish();
+    return { bytes: builder.take(), smallest: builder.smallest, largest: builder.largest };
+  }
+
+  it('is told by its number', async () => {
+    const { bytes } = built(5);
+    expect((await openAs(bytes, 5)).properties?.tableNumber).toBe(5);
+    await expect(openAs(bytes, 1)).rejects.toThrow('it is table 5, in the place of another one');
+  });
+
+  it('is told by its first and last key, where it has no number', async () => {
+    const { bytes, smallest, largest } = built(undefined);
+    await openAs(bytes, 1, { smallest, largest });
+    const otherSequence = smallest.slice();
+    otherSequence[2] = 9;
+    await expect(openAs(bytes, 1, { smallest: otherSequence, largest })).rejects.toThrow('it is another table');
+    await expect(openAs(bytes, 1, { smallest, largest: smallest })).rejects.toThrow('it is another table');
+  });
 });

@@ -148,7 +148,12 @@ it('seeks to a key that is a view of its own key', async () => {
 
 it('keeps properties that LevelDB does not look at', async () => {
   const [table] = await openTable(buildTable(smallTable(), plainOptions));
-  expect(table.properties).toMatchObject({ entryCount: 100, tombstoneCount: 0, smallestSequence: 1, largestSequence: 100 });
+  expect(table.properties).toMatchObject({
+    entryCount: 100,
+    tombstoneCount: 0,
+    smallestSequence: 1,
+    largestSequence: 100,
+  });
   expect(table.memoryBytes).toBeGreaterThan(0);
 });
 

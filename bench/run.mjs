@@ -23,7 +23,7 @@ import { runAll } from './support/runner.mjs';
 
 const USAGE = `node bench/run.mjs [options]
   --quick            200,000 entries instead of 1,000,000, and shorter measurements
-  --full             also what takes long: `npm run bench:full`
+  --full             also what takes long, as npm run bench:full does
   --only name,...    only the questions whose names begin so
   --engines name,... only these peers, of ${Object.keys(engines).slice(1).join(', ')}
   --runs n           rounds; the tables show medians (default 3)
@@ -64,9 +64,7 @@ const results = await runAll({
 function rivalsOf({ peers: asked, store, name }) {
   // What memory-level holds is gone with its process, and a filled store is of another one.
   const isFilled = store === 'filled' || name === fill.name;
-  return rivals.filter(
-    ({ engine }) => (asked?.includes(engine) ?? true) && !(isFilled && engine === 'memory-level'),
-  );
+  return rivals.filter(({ engine }) => (asked?.includes(engine) ?? true) && !(isFilled && engine === 'memory-level'));
 }
 
 /** @param {readonly EngineName[]} names @returns {Promise<readonly Variant[]>} */

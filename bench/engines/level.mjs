@@ -89,6 +89,9 @@ export const classicLevel = {
   },
 };
 
+/** What directories would hold; of this process. @type {Map<string, Level>} */
+const opened = new Map();
+
 /** @type {import('./engine.mjs').Engine} */
 export const memoryLevel = {
   label: 'memory-level',
@@ -98,8 +101,6 @@ export const memoryLevel = {
   compression: 'none',
   async load() {
     const { MemoryLevel } = await loadClient('memory-level');
-    /** What a directory would hold; of this process. @type {Map<string, Level>} */
-    const opened = new Map();
     return async ({ directory, durability }) => {
       /** @type {Level} */
       const db =

@@ -25,6 +25,7 @@ const overwrites = {
   name: 'overwrite',
   store: 'new',
   group: 'Batches',
+  peers: ['classic-level', 'rocksdb', 'lmdb', 'sqlite'], // those with files
   rows: [
     {
       figure: 'perSecond',

@@ -13,14 +13,20 @@ const question = questions.find(({ name }) => name === order.question);
 if (question === undefined) throw new Error(`No such question: ${order.question}`);
 
 /** @type {import('./support/question.mjs').Bench} */
-const bench = { directory, variant, scale, open: (durability) => openEngine(directory, variant, durability) };
+const bench = {
+  directory,
+  variant,
+  scale,
+  open: (durability, settings) => openEngine(directory, variant, durability, settings),
+};
 if (order.part === 'prepare') {
   await question.prepare?.(bench);
   process.send?.({ isPrepared: true });
   setInterval(() => undefined, 1000); // until it is killed
 } else {
-  const figures = await question.ask(bench);
-  const answer = { figures, peakMemoryBytes: process.resourceUsage().maxRSS * 1024 };
+  const asked = await question.ask(bench);
+  const peakMemoryBytes = process.resourceUsage().maxRSS * 1024;
+  const answer = { figures: { ...asked, peakMegabytes: peakMemoryBytes / 1e6 }, peakMemoryBytes };
   if (process.send === undefined) console.log(answer);
   else process.send(answer);
 }

@@ -15,7 +15,7 @@ import { compareAll, formatCell, markdownTable } from './support/report.mjs';
 import { runAll } from './support/runner.mjs';
 import { withTemporaryDirectory } from './support/temporary.mjs';
 
-/** @typedef {import('./support/engines.mjs').Variant} Variant */
+/** @typedef {import('./engines/engine.mjs').Variant} Variant */
 /** @typedef {import('./support/report.mjs').Comparison} Comparison */
 
 const USAGE = `node bench/compare.mjs <commit before> <commit after> [options]

@@ -22,8 +22,19 @@ export async function writeInBatches(driver, data, order) {
 export const batchesInOrder = {
   name: 'batch-ordered',
   store: 'new',
-  isWriting: true,
-  rows: [{ figure: 'perSecond', work: 'batches of 1,000, in order, buffered', unit: 'entries/s', better: 'higher' }],
+  group: 'Batches',
+  rows: [
+    {
+      figure: 'perSecond',
+      work: 'batches of 1,000, in order, buffered',
+      unit: 'entries/s',
+      better: 'higher',
+      goals: [
+        { min: 1.2, to: ['classic-level'] },
+        { min: 1, to: ['classic-level', 'rocksdb', 'sqlite'] },
+      ],
+    },
+  ],
   async ask({ open, scale }) {
     const data = new Data(scale.entries);
     const order = Uint32Array.from({ length: scale.entries }, (_, index) => index);

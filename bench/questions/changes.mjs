@@ -28,8 +28,8 @@ const pairsOf = ({ seconds }) => Math.max(4, Math.round(seconds * 5));
 const oneSubscriber = {
   name: 'changes-one',
   store: 'new',
-  isWriting: true,
-  isOursAlone: true,
+  group: 'Change streams',
+  peers: [],
   rows: [
     {
       figure: 'deliveredPerSecond',
@@ -77,8 +77,8 @@ const oneSubscriber = {
 const manySubscribers = ({ name, work, valueMax, streams, interested }) => ({
   name,
   store: 'new',
-  isWriting: true,
-  isOursAlone: true,
+  group: 'Change streams',
+  peers: [],
   rows: [
     ['batchesUs', 'batches of 100, buffered'],
     ['singlesUs', 'single sets, 64 in flight, buffered'],
@@ -136,8 +136,8 @@ const thousandSubscribers = manySubscribers({
 const replay = {
   name: 'changes-replay',
   store: 'new',
-  isWriting: true,
-  isOursAlone: true,
+  group: 'Change streams',
+  peers: [],
   rows: [
     { figure: 'pages', work: 'replay of history, pages()', unit: 'changes/s', better: 'higher', valueMin: 500_000 },
     { figure: 'forAwait', work: 'replay of history, for await, one by one', unit: 'changes/s', better: 'higher' },
@@ -247,8 +247,8 @@ async function costOfSubscriber(store, load, pairs) {
 const writerCost = (durability) => ({
   name: `changes-cost-${durability}`,
   store: 'new',
-  isWriting: true,
-  isOursAlone: true,
+  group: 'Change streams',
+  peers: [],
   rows: [
     ['singles', 'single sets, 64 in flight'],
     ['batches', 'batches of 100, 4 in flight'],

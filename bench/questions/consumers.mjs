@@ -79,8 +79,8 @@ async function checkCount(store, count) {
 const consumer = ({ name, work, valueMin, options, verify }) => ({
   name: `changes-consumer-${name}`,
   store: 'new',
-  isWriting: true,
-  isOursAlone: true,
+  group: 'Durable consumers',
+  peers: [],
   rows: [
     {
       figure: 'perSecond',

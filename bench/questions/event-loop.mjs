@@ -14,7 +14,7 @@ import { BATCH_ENTRIES } from './batches.mjs';
 
 const RESOLUTION_MS = 5;
 const NS_PER_MS = 1e6;
-const TARGET_MS = 20;
+const TARGET_MS = 10;
 
 /**
  * @typedef {object} Delays - milliseconds
@@ -104,7 +104,7 @@ const rowOf = (work, way) => ({
 const eventLoop = ({ name, work, durability, inFlight, entries }) => ({
   name,
   store: 'new',
-  isWriting: true,
+  group: 'The event loop under load',
   rows: rowsOf(work),
   async ask({ open, scale }) {
     const data = new Data(scale.entries);

@@ -42,14 +42,14 @@ const inWords = (inFlight) => (inFlight === 1 ? 'one by one' : `${inFlight} in f
 const hotInMemtable = {
   name: 'get-hot-memtable',
   store: 'new',
-  isWriting: false, // the hot keys fit into every write buffer
+  group: 'Reads',
   rows: [
     {
       figure: 'perSecond',
       work: 'awaited gets, hot, in the memtable, one by one',
       unit: 'gets/s',
       better: 'higher',
-      ratioMin: 5,
+      goals: [{ min: 15, to: ['classic-level'] }, { min: 1 }],
     },
   ],
   async ask({ open, scale }) {
@@ -70,20 +70,20 @@ const hotInMemtable = {
  * Hot keys in tables: neighbours, all of which have been read once before, so that their blocks are in the cache.
  *
  * @param {number} inFlight
- * @param {number} [ratioMin]
+ * @param {readonly import('../support/question.mjs').Goal[]} [goals]
  * @returns {import('../support/question.mjs').Question}
  */
-const hotInTables = (inFlight, ratioMin) => ({
+const hotInTables = (inFlight, goals = []) => ({
   name: `get-hot-table-${inFlight}`,
   store: 'filled',
-  isWriting: false,
+  group: 'Reads',
   rows: [
     {
       figure: 'perSecond',
       work: `awaited gets, hot, in cached tables, ${inWords(inFlight)}`,
       unit: 'gets/s',
       better: 'higher',
-      ...(ratioMin === undefined ? {} : { ratioMin }),
+      goals,
     },
   ],
   async ask({ open, scale }) {
@@ -111,7 +111,7 @@ const hotInTables = (inFlight, ratioMin) => ({
 const anywhere = (inFlight) => ({
   name: `get-any-${inFlight}`,
   store: 'filled',
-  isWriting: false,
+  group: 'Reads',
   rows: [
     {
       figure: 'perSecond',
@@ -134,8 +134,16 @@ const anywhere = (inFlight) => ({
 const missing = {
   name: 'get-missing',
   store: 'filled',
-  isWriting: false,
-  rows: [{ figure: 'perSecond', work: 'awaited gets of absent keys, one by one', unit: 'gets/s', better: 'higher' }],
+  group: 'Reads',
+  rows: [
+    {
+      figure: 'perSecond',
+      work: 'awaited gets of absent keys, one by one',
+      unit: 'gets/s',
+      better: 'higher',
+      goals: [{ min: 2 }],
+    },
+  ],
   async ask({ open, scale }) {
     const data = new Data(scale.entries);
     const driver = await open('buffered');
@@ -155,4 +163,82 @@ const missing = {
   },
 };
 
-export const getQuestions = [hotInMemtable, hotInTables(1, 5), hotInTables(64), missing, anywhere(1), anywhere(64)];
+/** @type {import('../support/question.mjs').Question} */
+const synchronously = {
+  name: 'get-sync',
+  store: 'filled',
+  group: 'Reads',
+  rows: [
+    {
+      figure: 'perSecond',
+      work: 'getSync, hot, in cached tables',
+      unit: 'gets/s',
+      better: 'higher',
+      goals: [{ min: 1 }],
+    },
+  ],
+  async ask({ open, scale }) {
+    const data = new Data(scale.entries);
+    const first = Math.floor(scale.entries / 2);
+    const driver = await open('buffered');
+    const { getSync } = driver;
+    if (getSync === undefined) throw new Error('it has no synchronous get');
+    for (let index = first; index < first + HOT_KEYS; index += 1) getSync(data.key(index));
+    const random = new Random();
+    let best = 0;
+    for (let end = performance.now() + scale.seconds * 1000; performance.now() < end;) {
+      const start = performance.now();
+      for (let call = 0; call < HOT_KEYS; call += 1) {
+        const index = first + random.below(HOT_KEYS);
+        const value = getSync(data.key(index));
+        check(value !== undefined && checkByte(value) === data.checkOf(index), `the value of entry ${index}`);
+      }
+      best = Math.max(best, (HOT_KEYS / (performance.now() - start)) * 1000);
+    }
+    await driver.close();
+    return { perSecond: best };
+  },
+};
+
+const MANY = 100;
+
+/** @type {import('../support/question.mjs').Question} */
+const many = {
+  name: 'get-many',
+  store: 'filled',
+  group: 'Reads',
+  rows: [{ figure: 'perSecond', work: `getMany of ${MANY} hot keys, one by one`, unit: 'keys/s', better: 'higher' }],
+  async ask({ open, scale }) {
+    const data = new Data(scale.entries);
+    const first = Math.floor(scale.entries / 2);
+    const driver = await open('buffered');
+    for (let index = first; index < first + HOT_KEYS; index += 1) await driver.get(data.key(index));
+    const random = new Random();
+    const again = new Random();
+    const { perSecond } = await closedLoop({
+      inFlight: 1,
+      seconds: scale.seconds,
+      callsMax: CALLS_MAX,
+      call: () => driver.getMany(Array.from({ length: MANY }, () => data.key(first + random.below(HOT_KEYS)))),
+      onAnswer: (values) => {
+        for (const value of values) {
+          const index = first + again.below(HOT_KEYS);
+          check(value !== undefined && checkByte(value) === data.checkOf(index), `the value of entry ${index}`);
+        }
+      },
+    });
+    await driver.close();
+    return { perSecond: perSecond * MANY };
+  },
+};
+
+export const getQuestions = [
+  hotInMemtable,
+  hotInTables(1, [{ min: 15, to: ['classic-level'] }, { min: 1 }]),
+  hotInTables(64),
+  synchronously,
+  many,
+  missing,
+  anywhere(1),
+  anywhere(64),
+];

@@ -6,26 +6,26 @@ import { verifyEntries } from '../support/engines.mjs';
 /**
  * @param {'synced' | 'buffered'} durability
  * @param {number} inFlight
- * @param {number} [ratioMin]
+ * @param {readonly import('../support/question.mjs').Goal[]} [goals]
  * @returns {import('../support/question.mjs').Question}
  */
-const puts = (durability, inFlight, ratioMin) => ({
+const puts = (durability, inFlight, goals = []) => ({
   name: `put-${durability}-${inFlight}`,
   store: 'new',
-  isWriting: true,
+  group: 'Single writes',
   rows: [
     {
       figure: 'perSecond',
       work: `single puts, ${durability}, ${inFlight.toLocaleString('en')} in flight`,
       unit: 'puts/s',
       better: 'higher',
-      ...(ratioMin === undefined ? {} : { ratioMin }),
+      goals,
     },
   ],
   async ask({ open, scale }) {
     const data = new Data(scale.entries);
     const order = data.shuffled();
-    const driver = await open(durability);
+    const driver = await open(durability, { inFlight });
     const { perSecond, calls } = await closedLoop({
       inFlight,
       seconds: scale.seconds,
@@ -47,10 +47,11 @@ const puts = (durability, inFlight, ratioMin) => ({
 });
 
 export const putQuestions = [
-  puts('synced', 1),
-  puts('synced', 64),
-  puts('synced', 256, 8),
-  puts('synced', 1024),
-  puts('buffered', 1),
-  puts('buffered', 64),
+  puts('synced', 1, [{ min: 1 }]),
+  puts('synced', 64, [{ min: 3 }]),
+  puts('synced', 256, [{ min: 8, to: ['classic-level'] }]),
+  puts('synced', 1024, [{ min: 5 }]),
+  puts('buffered', 1, [{ min: 5, to: ['classic-level'] }, { min: 1 }]),
+  puts('buffered', 64, [{ min: 3 }]),
+  puts('buffered', 1024, [{ min: 3 }]),
 ];

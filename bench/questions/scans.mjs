@@ -17,20 +17,20 @@ const inWords = {
 
 /**
  * @param {Way} way
- * @param {number} [ratioMin]
+ * @param {readonly import('../support/question.mjs').Goal[]} [goals]
  * @returns {import('../support/question.mjs').Question}
  */
-const fullScan = (way, ratioMin) => ({
+const fullScan = (way, goals = []) => ({
   name: way === 'scanInBulk' ? 'scan-bulk' : 'scan-for-await',
   store: 'filled',
-  isWriting: false,
+  group: 'Scans',
   rows: [
     {
       figure: 'perSecond',
       work: `full scan, ${inWords[way]}`,
       unit: 'entries/s',
       better: 'higher',
-      ...(ratioMin === undefined ? {} : { ratioMin }),
+      goals,
     },
   ],
   async ask({ open, scale }) {
@@ -59,7 +59,7 @@ const fullScan = (way, ratioMin) => ({
 const ranges = (way) => ({
   name: way === 'scanInBulk' ? 'range-bulk' : 'range-for-await',
   store: 'filled',
-  isWriting: false,
+  group: 'Scans',
   rows: [
     {
       figure: 'perSecond',
@@ -68,6 +68,7 @@ const ranges = (way) => ({
       }, one by one`,
       unit: 'ranges/s',
       better: 'higher',
+      goals: way === 'scanInBulk' ? [{ min: 1.5 }] : [],
     },
   ],
   async ask({ open, scale }) {
@@ -95,9 +96,32 @@ const ranges = (way) => ({
   },
 });
 
+/** @param {string} name @param {string} inWords @param {import('../engines/engine.mjs').Range} range @returns {import('../support/question.mjs').Question} */
+const otherScan = (name, inWords, range) => ({
+  name: `scan-${name}`,
+  store: 'filled',
+  group: 'Scans',
+  rows: [{ figure: 'perSecond', work: `full scan, in bulk, ${inWords}`, unit: 'entries/s', better: 'higher' }],
+  async ask({ open, scale }) {
+    const driver = await open('buffered');
+    let best = Infinity;
+    for (let round = 0; round < FULL_SCANS; round += 1) {
+      const tally = new Tally();
+      best = Math.min(best, await timed(() => driver.scanInBulk(range, tally)));
+      check(tally.count === scale.entries, `${tally.count} entries in a scan of ${scale.entries}`);
+      const bytes = range.isKeysOnly === true ? KEY_BYTES : KEY_BYTES + VALUE_BYTES;
+      check(tally.bytes === scale.entries * bytes, 'the bytes of a full scan');
+    }
+    await driver.close();
+    return { perSecond: scale.entries / best };
+  },
+});
+
 export const scanQuestions = [
   fullScan('scanOneByOne'),
-  fullScan('scanInBulk', 0.7),
+  fullScan('scanInBulk', [{ min: 1.5 }]),
+  otherScan('reverse', 'backwards', { isReverse: true }),
+  otherScan('keys', 'keys only', { isKeysOnly: true }),
   ranges('scanOneByOne'),
   ranges('scanInBulk'),
 ];

@@ -1,9 +1,11 @@
 /** What both commands understand. */
 import { tmpdir } from 'node:os';
 import { parseArgs } from 'node:util';
+import { engines } from '../engines/index.mjs';
 import { questions } from '../questions/index.mjs';
 
 /** @typedef {import('./question.mjs').Question} Question */
+/** @typedef {import('../engines/engine.mjs').EngineName} EngineName */
 
 const FULL = { entries: 1_000_000, seconds: 4 };
 const QUICK = { entries: 200_000, seconds: 1.5 };
@@ -19,6 +21,7 @@ const RUNS = 3;
  * @property {boolean} isWriting - `--write`
  * @property {string | undefined} json - where to put everything that was measured
  * @property {number} tolerance
+ * @property {readonly EngineName[]} peers - who is put beside Alluvium
  * @property {readonly string[]} rest
  */
 
@@ -27,8 +30,10 @@ export function readArguments(usage) {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      full: { type: 'boolean', default: false },
       quick: { type: 'boolean', default: false },
       only: { type: 'string' },
+      engines: { type: 'string' },
       runs: { type: 'string', default: String(RUNS) },
       dir: { type: 'string', default: tmpdir() },
       write: { type: 'boolean', default: false },
@@ -42,7 +47,10 @@ export function readArguments(usage) {
     process.exit(0);
   }
   return {
-    questions: values.only === undefined ? questions : chosen(values.only.split(',')),
+    questions:
+      values.only === undefined
+        ? questions.filter(({ isLong }) => values.full || isLong !== true)
+        : chosen(values.only.split(',')),
     scale: values.quick ? QUICK : FULL,
     isQuick: values.quick,
     runs: positive('--runs', values.runs),
@@ -50,6 +58,7 @@ export function readArguments(usage) {
     isWriting: values.write,
     json: values.json,
     tolerance: positive('--tolerance', values.tolerance),
+    peers: peersOf(values.engines?.split(',')),
     rest: positionals,
   };
 }
@@ -65,6 +74,14 @@ function chosen(names) {
     }),
   );
   return questions.filter((question) => found.has(question)); // in the order of the questions, which matters
+}
+
+/** @param {readonly string[] | undefined} names @returns {readonly EngineName[]} */
+function peersOf(names) {
+  const all = /** @type {EngineName[]} */ (Object.keys(engines)).filter((name) => name !== 'alluvium');
+  const unknown = names?.find((name) => !(name in engines));
+  if (unknown !== undefined) throw new Error(`No such engine: ${unknown}`);
+  return names === undefined ? all : all.filter((name) => names.includes(name));
 }
 
 /** @param {string} name @param {string} text @returns {number} */

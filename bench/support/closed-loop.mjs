@@ -21,7 +21,7 @@ const WARM_UP_SHARE = 0.15;
  * @param {number} options.inFlight
  * @param {number} options.seconds
  * @param {number} options.callsMax
- * @param {(call: number) => PromiseLike<Answer>} options.call - told its number, from 0 in order
+ * @param {(call: number) => Answer | PromiseLike<Answer>} options.call - told its number, from 0 in order
  * @param {(answer: Answer) => void} [options.onAnswer]
  * @returns {Promise<LoopResult>}
  */

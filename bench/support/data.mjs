@@ -121,6 +121,13 @@ export class Tally {
     this.bytes += key.length + value.length;
     this.checksum += checkByte(value);
   }
+
+  /** @param {Uint8Array} key */
+  addKey(key) {
+    this.count += 1;
+    this.bytes += key.length;
+    this.checksum += /** @type {number} */ (key[key.length - 1]);
+  }
 }
 
 /** Throws where the answers are wrong: a benchmark of wrong answers is none. @param {boolean} isRight @param {string} what */

@@ -5,11 +5,15 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { clientVersion } from './peer-clients.mjs';
 import { summarize } from './statistics.mjs';
 import { withTemporaryDirectory } from './temporary.mjs';
 
 const run = promisify(execFile);
 const require = createRequire(import.meta.url);
+
+/** Engines of `bench/peers`. */
+const PEERS = ['@nxtedition/rocksdb', 'lmdb', 'better-sqlite3', 'memory-level'];
 
 const BYTES_PER_GIB = 1024 ** 3;
 const SYNC_PROBES = 200;
@@ -86,6 +90,7 @@ export async function describeMachine(directory) {
     ['system', `${platform()} ${release()}`],
     ['Node.js', process.version],
     ['classic-level', await versionOf('classic-level')],
+    ...PEERS.map((name) => /** @type {const} */ ([name, clientVersion(name)])),
     ['rxjs', await versionOf('rxjs')],
     ['load when it began', (loadavg()[0] ?? 0).toFixed(2)],
   ];

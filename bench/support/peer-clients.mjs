@@ -1,5 +1,5 @@
 /**
- * The Node.js clients of the peers. They live in a package of their own, `bench/peers`, which nobody has who does not ask for
+ * The peers, and the Node.js clients of those that are servers. They live in a package of their own, `bench/peers`, which nobody has who does not ask for
  * it: so they are looked up from there, while the program runs, and not imported by name.
  */
 import { execFile } from 'node:child_process';
@@ -15,7 +15,13 @@ const run = promisify(execFile);
 /** @param {string} name @returns {Promise<any>} the module; what is in it is the client's affair */
 export const loadClient = (name) => import(pathToFileURL(require.resolve(name)).href);
 
-/** Installs the clients as their lock file says, if they are not there. Fails where the registry is out of reach. */
+/** Those with native code may fail to install, and are left out then. @param {any} manifest @returns {Record<string, string>} */
+const allOf = ({ dependencies, optionalDependencies }) => ({ ...dependencies, ...optionalDependencies });
+
+/**
+ * Installs the peers and clients as their lock file says, if they are not there. Fails where the registry is out of reach.
+ * (`npm install` and not `npm ci`, which refuses a lock file without the builds of one of them for other systems.)
+ */
 export async function installClients() {
   const manifest = require(fileURLToPath(MANIFEST));
   const isThere = (/** @type {string} */ name) => {
@@ -26,9 +32,9 @@ export async function installClients() {
       return false;
     }
   };
-  if (Object.keys(manifest.dependencies).every(isThere)) return;
-  await run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: dirname(fileURLToPath(MANIFEST)) });
+  if (Object.keys(allOf(manifest)).every(isThere)) return;
+  await run('npm', ['install', '--no-save', '--no-audit', '--no-fund'], { cwd: dirname(fileURLToPath(MANIFEST)) });
 }
 
 /** @param {string} name @returns {string} */
-export const clientVersion = (name) => require(fileURLToPath(MANIFEST)).dependencies[name];
+export const clientVersion = (name) => allOf(require(fileURLToPath(MANIFEST)))[name] ?? 'unknown';

@@ -3,11 +3,11 @@ import { summarize } from './statistics.mjs';
 
 /** @typedef {import('./question.mjs').Question} Question */
 /** @typedef {import('./question.mjs').Row} Row */
-/** @typedef {import('./engines.mjs').Variant} Variant */
+/** @typedef {import('../engines/engine.mjs').Variant} Variant */
 /** @typedef {import('./statistics.mjs').Summary} Summary */
 
 /** A figure without unit: three digits that matter, thousands apart. @param {number} value @returns {string} */
-function formatNumber(value) {
+export function formatNumber(value) {
   if (!Number.isFinite(value)) return String(value);
   if (value >= 100) return Math.round(value).toLocaleString('en');
   if (value >= 10) return value.toFixed(1);
@@ -23,7 +23,7 @@ function formatNumber(value) {
  * @param {string} figure
  * @returns {Summary | undefined}
  */
-function summaryOf(results, question, variant, figure) {
+export function summaryOf(results, question, variant, figure) {
   const values = results.of(question, variant).answers.map(({ figures }) => figures[figure]);
   const numbers = values.filter((value) => value !== undefined);
   return numbers.length === 0 ? undefined : summarize(numbers);
@@ -89,27 +89,74 @@ export function compareAll(results, questions, own, rivalsOf) {
   );
 }
 
-/** The figure to reach, and whether it is. @param {Comparison} comparison @returns {readonly [string, string]} */
-export function verdictOf({ row, ours, ratio }) {
-  if (row.ratioMin !== undefined) {
-    return [`at least ${row.ratioMin} x`, ratio === undefined ? 'no figure' : reached(ratio >= row.ratioMin)];
+/**
+ * The best of the peers that a row is measured by.
+ *
+ * @param {import('./runner.mjs').Results} results
+ * @param {Question} question
+ * @param {Row} row
+ * @param {readonly Variant[]} peers
+ * @param {readonly import('./question.mjs').EngineName[]} [to] - who counts; default: all but memory-level
+ * @returns {{ readonly variant: Variant, readonly summary: Summary } | undefined}
+ */
+export function bestPeer(results, question, row, peers, to) {
+  /** @type {{ readonly variant: Variant, readonly summary: Summary } | undefined} */
+  let best;
+  for (const variant of peers) {
+    const { engine } = variant;
+    if (to === undefined ? engine === 'memory-level' : !to.includes(engine)) continue;
+    const summary = summaryOf(results, question, variant, row.figure);
+    if (summary === undefined) continue;
+    const isBetter =
+      best === undefined ||
+      (row.better === 'higher' ? summary.median > best.summary.median : summary.median < best.summary.median);
+    if (isBetter) best = { variant, summary };
   }
-  if (row.valueMin !== undefined) {
-    const limit = `at least ${row.valueMin.toLocaleString('en')} ${row.unit}`;
-    return [limit, ours === undefined ? 'no figure' : reached(ours.median >= row.valueMin)];
-  }
-  if (row.valueMax !== undefined) {
-    const limit = `under ${row.valueMax} ${row.unit}`;
-    return [limit, ours === undefined ? 'no figure' : reached(ours.median < row.valueMax)];
-  }
-  return ['', ''];
+  return best;
 }
 
-/** @param {boolean} isReached */
-const reached = (isReached) => (isReached ? 'reached' : '**not reached**');
+/**
+ * How many times as good: above 1, ours is better.
+ *
+ * @param {Row} row
+ * @param {Summary | undefined} ours
+ * @param {Summary | undefined} theirs
+ * @returns {number | undefined}
+ */
+export function gainOf({ better }, ours, theirs) {
+  if (ours === undefined || theirs === undefined) return undefined;
+  const gain = better === 'higher' ? ours.median / theirs.median : theirs.median / ours.median;
+  return Number.isFinite(gain) ? gain : undefined;
+}
 
-/** @param {Row} row @param {number | undefined} ratio @returns {string} */
-export function formatRatio({ better }, ratio) {
-  if (ratio === undefined || !Number.isFinite(ratio)) return 'n/a';
-  return `${ratio.toFixed(2)} x${better === 'lower' ? ' (less is better)' : ''}`;
+/**
+ * The figures to reach, and whether they are.
+ *
+ * @param {import('./runner.mjs').Results} results
+ * @param {Question} question
+ * @param {Row} row
+ * @param {Variant} own
+ * @param {readonly Variant[]} peers
+ * @returns {readonly [toReach: string, verdict: string]}
+ */
+export function verdictOf(results, question, row, own, peers) {
+  const ours = summaryOf(results, question, own, row.figure);
+  /** @type {{ readonly text: string, readonly isMet: boolean | undefined }[]} */
+  const limits = (row.goals ?? []).map(({ min, to }) => {
+    const gain = gainOf(row, ours, bestPeer(results, question, row, peers, to)?.summary);
+    return { text: `${min} x ${to?.join(' or ') ?? 'the best'}`, isMet: gain === undefined ? undefined : gain >= min };
+  });
+  if (row.valueMin !== undefined) {
+    const isMet = ours === undefined ? undefined : ours.median >= row.valueMin;
+    limits.push({ text: `at least ${row.valueMin.toLocaleString('en')} ${row.unit}`, isMet });
+  }
+  if (row.valueMax !== undefined) {
+    const isMet = ours === undefined ? undefined : ours.median < row.valueMax;
+    limits.push({ text: `under ${row.valueMax} ${row.unit}`, isMet });
+  }
+  if (limits.length === 0) return ['', ''];
+  const isAll = limits.every(({ isMet }) => isMet === true);
+  const isUnknown = limits.some(({ isMet }) => isMet === undefined);
+  const verdict = isAll ? 'reached' : isUnknown ? 'no figure' : '**not reached**';
+  return [limits.map(({ text }) => text).join(', '), verdict];
 }

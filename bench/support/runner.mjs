@@ -11,7 +11,7 @@ import { fill } from '../questions/fill.mjs';
 import { withTemporaryDirectory } from './temporary.mjs';
 
 /** @typedef {import('./question.mjs').Question} Question */
-/** @typedef {import('./engines.mjs').Variant} Variant */
+/** @typedef {import('../engines/engine.mjs').Variant} Variant */
 
 /**
  * @typedef {object} Order - what a child process is to do

@@ -19,13 +19,19 @@ import { dirname, join } from 'node:path';
 import { expected, expectedChanges } from './content.mjs';
 import { engines } from './engines.mjs';
 
-const [engine, directory, folder] = process.argv.slice(2);
+const [engine, workspace, folder] = process.argv.slice(2);
+/** A new one for each trial: what an engine has not let go of is not in the way of the next. */
+let directory = workspace;
+let trials = 0;
 const { keys, content } = expected();
 const changes = expectedChanges();
 
 /** As it is, hard links included: a log that history keeps has two names. */
 function copy(source) {
   rmSync(directory, { recursive: true, force: true });
+  trials += 1;
+  directory = join(workspace, `${process.pid}-${trials}`);
+  mkdirSync(directory, { recursive: true });
   const copies = new Map();
   for (const name of readdirSync(source, { recursive: true })) {
     const [from, to] = [join(source, name), join(directory, name)];
@@ -56,7 +62,7 @@ async function readAll() {
   try {
     store = await engines[engine](directory, folder);
   } catch (error) {
-    return { told: 1, detail: String(error.code) };
+    return { told: 1, silent: undefined, detail: `${error.code}: ${error.message} ${error.cause?.message}` };
   }
   const part = async (read) => {
     try {
@@ -93,10 +99,10 @@ process.on('message', async ({ source, damage }) => {
   apply(damage);
   process.send({ begun: true });
   const before = process.cpuUsage();
-  const { told, silent } = await readAll();
+  const { told, silent, detail } = await readAll();
   const { user, system } = process.cpuUsage(before);
   const verdict = silent !== undefined ? 'silent' : told > 0 ? 'told' : 'right';
-  process.send({ verdict, detail: silent, cpuMs: Math.round((user + system) / 1000) });
+  process.send({ verdict, detail: silent ?? detail, cpuMs: Math.round((user + system) / 1000) });
 });
 // Only what the reader threw at nobody: an engine that does so has not answered.
 process.on('unhandledRejection', (error) => {

@@ -1,6 +1,7 @@
 /**
  * A store that is open here or in another process, with one face. Where this process has it, every call is the store's own;
- * else it is asked for over the socket, and again of the next owner if this one goes away.
+ * else it is asked for over the socket, and again of the next owner if this one goes away. Longer than most files here: it
+ * has a method for each call of the store, and nothing that could go by itself.
  */
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';

@@ -82,11 +82,12 @@ async function silentOwner(
 }
 
 /** What a process prints. */
-function run(script: string, ...words: readonly string[]): Promise<string> {
+function run(script: string, directory: string, onOutput: () => void = () => undefined): Promise<string> {
   const root = join(import.meta.dirname, '../..');
   return new Promise((resolve) => {
-    const all = ['--input-type=module', '-e', script, ...words];
-    execFile(process.execPath, all, { cwd: root }, (_, stdout, stderr) => resolve(stdout + stderr));
+    const all = ['--input-type=module', '-e', script, directory];
+    const child = execFile(process.execPath, all, { cwd: root }, (_, stdout, stderr) => resolve(stdout + stderr));
+    child.stdout?.on('data', onOutput);
   });
 }
 
@@ -204,9 +205,9 @@ describe('who is attached', () => {
         clearInterval(poll);
         setTimeout(() => store.get('a').then(undefined, ({ code }) => console.log(code)), 600);
       }, 5);`;
-    const output = run(script, directory);
-    await until('a guest', () => talking.length > 0);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    let isAttached = false;
+    const output = run(script, directory, () => (isAttached = true));
+    await until('a guest', () => isAttached);
     server.close();
     for (const socket of talking) socket.destroy();
     expect(await output).toBe('attached TAKE_OVER\n');

@@ -49,7 +49,8 @@ function runPart({ id, title, program, words, env }) {
     const begun = performance.now();
     const { status, signal } = spawnSync(program, words, {
       cwd: root,
-      env: { ...process.env, ...env, ALLUVIUM_FIGURES_FILE: file },
+      // A factor that was asked for goes before the part's own.
+      env: { ...env, ...process.env, ALLUVIUM_FIGURES_FILE: file },
       stdio: 'inherit',
     });
     const seconds = Math.round((performance.now() - begun) / 1000);

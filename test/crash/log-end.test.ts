@@ -111,6 +111,23 @@ describe('the end of a log', () => {
   });
 });
 
+// Found by T5 on ext4 with data=writeback: a new log whose bytes the power had taken held those of one that was there before.
+it.each(['buffered', 'synced'] as const)('an older log in the place of one that was %s', async (durability) => {
+  const before = await killed(GROUPS);
+  const older = before.readFileNow(logOf(before));
+  const fileSystem = before.crashImage('all', never);
+  const store = await open(DIRECTORY, { fileSystem, syncIntervalMs: 60_000 });
+  await store.set('k0', 'newer', { durability });
+  const image = fileSystem.crashImage('all', never);
+  await store.close();
+  image.writeFileNow(logOf(image), older);
+  const answer = await openedOrRefused(image);
+  if (durability === 'synced') return expect(answer).toBeInstanceOf(CorruptionError);
+  if (answer instanceof CorruptionError) throw answer;
+  expect(answer.keys).toEqual(keysUpTo(GROUPS));
+  expect(answer.events).toContain('logTailDropped');
+});
+
 describe('logs of memtables that wait for their flush', () => {
   async function waiting(): Promise<MemoryFileSystem> {
     const fileSystem = new FaultFileSystem();

@@ -222,6 +222,7 @@ class LogRecovery {
         this.#meet(count);
         const found = count === 0 ? this.#takeMark(sequence, index, offset) : this.#checkOrder(sequence, index, offset);
         if (found === 'hole') return await this.#holeBefore(sequence, index, reader);
+        if (found === 'other') return await this.#otherLog(sequence, index, offset);
         if (found !== undefined) return found;
         if (count === 0) continue;
         const step = this.#sink.batch(bytes, 0, bytes.length, sequence, count, log, offset);
@@ -265,13 +266,10 @@ class LogRecovery {
     return { ...place, reason: `what stood before is missing: ${this.#lost(sequence)}`, behind: undefined };
   }
 
-  #checkOrder(sequence: number, index: number, offset: number): Break | 'hole' | undefined {
-    const first = this.#isFirstBatch ? this.#claims.firsts.get((this.#logs[index] as LogFile).number) : undefined;
+  #checkOrder(sequence: number, index: number, offset: number): Break | 'hole' | 'other' | undefined {
+    const first = this.#isFirstBatch ? this.#firstOf(index) : undefined;
     this.#isFirstBatch = false;
-    if (this.#isOurs === true && first !== undefined && sequence !== first) {
-      const reason = `it begins with sequence number ${sequence}, and its index says that it began with ${first}`;
-      return { index, offset, reason, behind: undefined };
-    }
+    if (this.#isOurs === true && first !== undefined && sequence !== first) return 'other';
     const isCounted = this.#claims.isManifestOurs && this.#recovered === undefined && sequence <= this.#tablesLast;
     if (this.#isOurs === true && isCounted) {
       const reason = `it begins with sequence number ${sequence}, and up to ${this.#tablesLast} all is in tables`;
@@ -285,18 +283,36 @@ class LogRecovery {
     return this.#seam !== undefined && sequence > this.#last + 1 ? 'hole' : undefined;
   }
 
+  /** What the index of a log says that it begins with. */
+  #firstOf(index: number): number | undefined {
+    return this.#claims.firsts.get((this.#logs[index] as LogFile).number);
+  }
+
+  /**
+   * It is another log than its index is of. Where some of it was durable, somebody has put it there. Where nothing was, a power
+   * cut may have: a file system that does not order data before its journal (ext4 with `data=writeback`) gives a new file the
+   * blocks of an old one, and what was in them, if the power fails before the new bytes are written. (Found by T5.)
+   */
+  async #otherLog(sequence: number, index: number, offset: number): Promise<Break> {
+    const first = this.#firstOf(index) ?? 0;
+    const reason = `it begins with sequence number ${sequence}, and its index says that it began with ${first}`;
+    // What else is in this log says nothing of what should be; later logs may.
+    const behind = this.#claims.durable >= first ? undefined : await this.#lookBehind(index + 1);
+    return { index, offset, reason, behind };
+  }
+
   async #holeBefore(sequence: number, index: number, reader: RecordReader): Promise<Break> {
     const seam = this.#seam ?? { index, offset: 0 };
     const reason = `the next log goes on with sequence number ${sequence}, this one ends with ${this.#last}`;
     return { ...seam, reason, behind: await this.#lookBehind(index, reader) };
   }
 
-  /** Reads on from the reader's place, over everything broken, to the end of the last log. */
-  async #lookBehind(index: number, reader: RecordReader): Promise<Behind> {
+  /** Reads on from the reader's place, or from the beginning of a log, over everything broken, to the end of the last log. */
+  async #lookBehind(index: number, reader?: RecordReader): Promise<Behind> {
     const behind = new Behind();
     for (let at = index; at < this.#logs.length; at += 1) {
       const log = this.#logs[at] as LogFile;
-      const records = at === index ? reader : new RecordReader(log.file, log.name);
+      const records = at === index && reader !== undefined ? reader : new RecordReader(log.file, log.name);
       let outcome = await records.next();
       while (outcome.type !== 'end') {
         if (outcome.type === 'record') {

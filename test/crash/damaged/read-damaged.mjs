@@ -50,7 +50,7 @@ function apply({ kind, file, offset, length, bit }) {
   if (kind === 'truncation') return truncateSync(path, offset);
   const bytes = readFileSync(path);
   if (kind === 'flip') bytes[offset] ^= 1 << bit;
-  else bytes.fill(0, offset, offset + length);
+  else bytes.fill(0, offset, Math.min(offset + length, bytes.length));
   writeFileSync(path, bytes); // the same file: also under its other name
 }
 

@@ -76,7 +76,9 @@ class Reader {
   }
 
   async read(source, damage) {
-    this.#child ??= fork(join(import.meta.dirname, 'read-damaged.mjs'), this.words, { stdio: 'ignore' });
+    this.#child ??= fork(join(import.meta.dirname, 'read-damaged.mjs'), this.words, {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'], // why it died is said on stderr
+    });
     const child = this.#child;
     const answer = await new Promise((resolve) => {
       const timer = setTimeout(() => resolve({ verdict: 'hang' }), HANG_WALL_MS);

@@ -86,6 +86,10 @@ export interface OpenedTree {
 const FILE_NUMBER_USED_MAX = 9e14;
 const SEQUENCE_USED_MAX: number = 2 ** 52;
 
+/** Room that a log keeps ready for synced writes, at a time: of this size, and of a part of the memtable at most. */
+const LOG_RESERVE_BYTES_MAX: number = 256 * 1024;
+const LOG_RESERVE_SHARE = 64;
+
 /** Entries replayed between two turns of the event loop. */
 const ENTRIES_PER_TURN = 4096;
 
@@ -272,7 +276,18 @@ class Opening {
     const opened = await this.#finishHistory(history, replayed, state, allocateFileNumber);
     const { archive, lastSequence } = opened;
     versions.lastSequence = lastSequence;
-    const log = await WriteAheadLog.begin(fileSystem, directory, allocateFileNumber, lastSequence, archive);
+    const reserveBytes = Math.min(
+      LOG_RESERVE_BYTES_MAX,
+      Math.floor(this.#options.memtableBytesMax / LOG_RESERVE_SHARE),
+    );
+    const log = await WriteAheadLog.begin(
+      fileSystem,
+      directory,
+      allocateFileNumber,
+      lastSequence,
+      archive,
+      reserveBytes,
+    );
     try {
       await this.#keepDamaged(recovery);
       const newTables = replayed.spilled.map((table) => ({ level: 0, table }));

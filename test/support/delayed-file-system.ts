@@ -78,6 +78,8 @@ export class DelayedFileSystem implements FileSystem {
       path: file.path,
       append: (bytes) => this.#later(`append ${path}`, () => file.append(bytes)),
       appendNow: (bytes) => file.appendNow(bytes),
+      reserveNow: (bytes) => file.reserveNow(bytes),
+      trim: () => this.#later(`trim ${path}`, () => file.trim()),
       sync: () => this.#later(`sync ${path}`, () => file.sync()),
       close: () => this.#later(`close ${path}`, () => file.close()),
     };

@@ -129,6 +129,8 @@ export class FaultFileSystem implements FileSystem {
       path: name,
       append: (bytes) => file.append(bytes),
       appendNow: (bytes) => file.appendNow(bytes),
+      reserveNow: (bytes) => file.reserveNow(bytes),
+      trim: () => file.trim(),
       sync: () => file.sync(),
       close: this.#closer(path, () => file.close()),
     };

@@ -46,6 +46,16 @@ export interface WritableFile {
   /** The same, on the calling thread: for small pieces, where a round trip through the thread pool would cost more. */
   appendNow(bytes: Uint8Array): void;
   /**
+   * Writes `bytes` zeros behind the end, on the calling thread; appends take their place. Readers see them until then, and
+   * after a crash. The sync of an append into room that an earlier sync has covered has content to write and nothing else:
+   * where the file grows, a journaling file system has to write down its new size and its new blocks as well.
+   *
+   * May fail without harm: nothing that was appended is touched.
+   */
+  reserveNow(bytes: number): void;
+  /** Cuts off what was reserved and not used. */
+  trim(): Promise<void>;
+  /**
    * Makes content and size durable (fdatasync), not the name: that is `syncDirectory`'s. After a failure nothing about the
    * unsynced bytes is known, and no later success proves anything about them: write them into a new file.
    */

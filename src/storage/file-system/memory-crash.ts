@@ -126,19 +126,29 @@ function survivingUnits(
 }
 
 function survivingInode(inode: Inode, mode: Exclude<CrashMode, 'all'>, random: RandomSource): Inode {
+  const bytes = survivingBytes(inode, mode, random);
+  const { durableReservedEnd, reservedEnd, size } = inode;
+  const isUndecided = reservedEnd > size && reservedEnd > durableReservedEnd && mode !== 'synced';
+  const isKept = isUndecided && (mode === 'zeros' || random() < 0.5);
+  const end = isKept ? reservedEnd : durableReservedEnd;
+  if (end <= bytes.length) return Inode.durable(bytes);
+  const padded = new Uint8Array(end);
+  padded.set(bytes);
+  return Inode.durable(padded);
+}
+
+function survivingBytes(inode: Inode, mode: Exclude<CrashMode, 'all'>, random: RandomSource): Uint8Array {
   const { size, pendingStart, durableSize } = inode;
-  if (pendingStart === size || mode === 'synced') return Inode.durable(durableBytes(inode, durableSize));
+  if (pendingStart === size || mode === 'synced') return durableBytes(inode, durableSize);
   switch (mode) {
-    case 'zeros': {
-      const bytes = durableBytes(inode, size).slice();
-      return Inode.durable(bytes.fill(0, pendingStart));
-    }
+    case 'zeros':
+      return durableBytes(inode, size).slice().fill(0, pendingStart);
     case 'prefix': {
       const end = tornEnd(inode, random);
-      return Inode.durable(durableBytes(inode, end === pendingStart ? durableSize : end));
+      return durableBytes(inode, end === pendingStart ? durableSize : end);
     }
     case 'sectors':
-      return Inode.durable(scatteredBytes(inode, random));
+      return scatteredBytes(inode, random);
   }
 }
 

@@ -96,7 +96,7 @@ export class MemoryFileSystem implements FileSystem {
     return this.#settle('stat', path, (absolute) => {
       const node = this.#find(absolute);
       if (node.kind === 'directory') return { kind: 'directory', size: 0, mode: DIRECTORY_MODE };
-      return { kind: 'file', size: node.size, mode: FILE_MODE };
+      return { kind: 'file', size: node.visibleSize, mode: FILE_MODE };
     });
   }
 
@@ -185,7 +185,7 @@ export class MemoryFileSystem implements FileSystem {
 
   /** The bytes of a file as programs see them. Passes no hook. For tests. */
   readFileNow(path: string): Uint8Array {
-    return this.#file(normalise(path)).view().slice();
+    return this.#file(normalise(path)).content();
   }
 
   /** Gives a file another content, or makes it; durable at once, with its name. Passes no hook. For tests. */
@@ -198,7 +198,7 @@ export class MemoryFileSystem implements FileSystem {
       inode.linkCount = 1;
       this.#pending.sync(this.#directory(posix.dirname(absolute)));
     } else inode = this.#file(absolute);
-    this.#usedBytes += bytes.length - inode.size;
+    this.#usedBytes += bytes.length - inode.visibleSize;
     inode.replace(bytes.slice());
   }
 
@@ -297,7 +297,7 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   #freeIfUnused(inode: Inode): void {
-    if (inode.linkCount === 0 && inode.openCount === 0) this.#usedBytes -= inode.size;
+    if (inode.linkCount === 0 && inode.openCount === 0) this.#usedBytes -= inode.visibleSize;
   }
 
   /** Takes a tree over, and counts its names and bytes. */
@@ -306,7 +306,7 @@ export class MemoryFileSystem implements FileSystem {
     for (const unit of tree.units) this.#pending.restore(unit);
     for (const path of this.paths()) {
       const inode = this.#file(path);
-      if (inode.linkCount === 0) this.#usedBytes += inode.size;
+      if (inode.linkCount === 0) this.#usedBytes += inode.visibleSize;
       inode.linkCount += 1;
     }
   }

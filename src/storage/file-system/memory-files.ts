@@ -8,7 +8,7 @@ import { translateError } from './node-errors.ts';
 /** What open files need of their file system. */
 export interface OpenFileHost {
   readonly gate: OperationGate;
-  /** Takes up to `bytes` of the room that is left; returns how much it got. */
+  /** Takes up to `bytes` of the room that is left; returns how much it got. A negative number gives room back. */
   takeRoom(bytes: number): number;
   /** Told after each close; frees the room of a file that has neither names nor open files. */
   closed(inode: Inode): void;
@@ -65,7 +65,7 @@ export class MemoryReadableFile extends MemoryFile implements ReadableFile {
 
   #size(): number {
     this.requireOpen();
-    return this.inode.size;
+    return this.inode.visibleSize;
   }
 
   #read(into: Uint8Array, position: number): number {
@@ -81,6 +81,19 @@ export class MemoryWritableFile extends MemoryFile implements WritableFile {
 
   appendNow(bytes: Uint8Array): void {
     this.host.gate.run('append', this.path, (bytesMax) => this.#append(bytes, bytesMax), bytes.length);
+  }
+
+  reserveNow(bytes: number): void {
+    this.host.gate.run('reserve', this.path, (bytesMax) => this.#reserve(Math.min(bytes, bytesMax), bytes), bytes);
+  }
+
+  trim(): Promise<void> {
+    if (this.inode.visibleSize === this.inode.size) return Promise.resolve();
+    return this.host.gate.settle('trim', this.path, () => {
+      this.requireOpen();
+      this.host.takeRoom(this.inode.size - this.inode.visibleSize);
+      this.inode.trimReserve();
+    });
   }
 
   sync(): Promise<void> {
@@ -104,8 +117,18 @@ export class MemoryWritableFile extends MemoryFile implements WritableFile {
   #append(bytes: Uint8Array, bytesMax: number): void {
     this.requireOpen();
     const wanted = Math.min(bytes.length, bytesMax);
-    const room = this.host.takeRoom(wanted);
+    const reserved = Math.min(wanted, this.inode.visibleSize - this.inode.size);
+    const room = reserved + this.host.takeRoom(wanted - reserved);
     this.inode.append(room < bytes.length ? bytes.subarray(0, room) : bytes);
     if (room < wanted) throw new NoSpaceError('append', this.path);
+  }
+
+  #reserve(bytes: number, wanted: number): void {
+    this.requireOpen();
+    const { size, visibleSize } = this.inode;
+    const missing = Math.max(0, size + bytes - visibleSize);
+    const room = this.host.takeRoom(missing);
+    this.inode.reserve(bytes - missing + room);
+    if (room < missing && bytes === wanted) throw new NoSpaceError('reserve', this.path);
   }
 }

@@ -8,6 +8,13 @@
  *                                   durableSize ^         writeEnds ^   ^ size
  * ```
  *
+ * Behind them may be zeros that were reserved, for later appends to take the place of:
+ *
+ * ```text
+ * bytes   [ synced ........ | write | write | zeros ......... ]
+ *                                           ^ size            ^ reservedEnd
+ * ```
+ *
  * A lost range was unsynced when a sync failed. It can still be read, but never gets to the disk: after a power cut it
  * reads as zeros if something durable follows it, and is missing otherwise.
  */
@@ -32,6 +39,9 @@ export class Inode {
   /** Ends of the unsynced writes, ascending. Empty after each sync. */
   #writeEnds: number[] = [];
   #lost: ByteRange[] = [];
+  /** Where the reserved zeros end, as programs see it, and as a power cut leaves it. Of no meaning up to `size`. */
+  #reservedEnd = 0;
+  #durableReservedEnd = 0;
   /** Names that lead here. */
   linkCount = 0;
   /** Open files that lead here. */
@@ -46,6 +56,21 @@ export class Inode {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** The size as programs see it: with what is reserved. */
+  get visibleSize(): number {
+    return Math.max(this.#size, this.#reservedEnd);
+  }
+
+  /** Where the reserved zeros end; may be below the size. */
+  get reservedEnd(): number {
+    return this.#reservedEnd;
+  }
+
+  /** Where the reserved zeros end that a power cut is sure to leave; may be below the size. */
+  get durableReservedEnd(): number {
+    return this.#durableReservedEnd;
   }
 
   /** The size that a power cut is sure to leave. */
@@ -66,15 +91,24 @@ export class Inode {
     return this.#lost;
   }
 
-  /** The content as programs see it: a view on at most the first `end` bytes, not to be written into. */
+  /** The content without what is reserved: a view on at most the first `end` bytes, not to be written into. */
   view(end: number = this.#size): Uint8Array {
     return this.#buffer.subarray(0, end);
   }
 
+  /** A copy of the content as programs see it, with what is reserved. */
+  content(): Uint8Array {
+    const bytes = new Uint8Array(this.visibleSize);
+    bytes.set(this.view());
+    return bytes;
+  }
+
   read(into: Uint8Array, position: number): number {
-    const count = Math.min(into.length, this.#size - position);
+    const count = Math.min(into.length, this.visibleSize - position);
     if (count <= 0) return 0;
-    into.set(this.#buffer.subarray(position, position + count));
+    const written = Math.min(count, Math.max(0, this.#size - position));
+    into.set(this.#buffer.subarray(position, position + written));
+    into.fill(0, written, count);
     return count;
   }
 
@@ -91,7 +125,17 @@ export class Inode {
     this.#writeEnds.push(end);
   }
 
+  reserve(bytes: number): void {
+    this.#reservedEnd = Math.max(this.#reservedEnd, this.#size + bytes);
+  }
+
+  /** Lets go of what is reserved and not used. */
+  trimReserve(): void {
+    this.#reservedEnd = 0;
+  }
+
   sync(): void {
+    this.#durableReservedEnd = this.#reservedEnd;
     if (this.#writeEnds.length === 0) return;
     this.#durableSize = this.#size;
     this.#forgetWrites();
@@ -115,6 +159,8 @@ export class Inode {
     this.#size = bytes.length;
     this.#durableSize = bytes.length;
     this.#lost = [];
+    this.#reservedEnd = 0;
+    this.#durableReservedEnd = 0;
     this.#forgetWrites();
   }
 
@@ -127,6 +173,8 @@ export class Inode {
     inode.#pendingStart = this.#pendingStart;
     inode.#writeEnds = this.#writeEnds.slice();
     inode.#lost = this.#lost.slice();
+    inode.#reservedEnd = this.#reservedEnd;
+    inode.#durableReservedEnd = this.#durableReservedEnd;
     return inode;
   }
 

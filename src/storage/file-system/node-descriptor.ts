@@ -141,6 +141,31 @@ export class Descriptor {
     }
   }
 
+  /** Writes all of `bytes` at `position`, on the calling thread; where {@link write} goes on is not changed by it. */
+  writeAtNow(bytes: Uint8Array, position: number): void {
+    if (this.#closing !== undefined) throw this.#closedError('reserve');
+    let written = 0;
+    try {
+      while (written < bytes.length) {
+        const count = fs.writeSync(this.#number, bytes, written, bytes.length - written, position + written);
+        if (count === 0) throw noProgress();
+        written += count;
+      }
+    } catch (thrown) {
+      throw translateError(thrown, 'reserve', this.path);
+    }
+  }
+
+  /** Cuts the file off behind its first `bytes`. */
+  truncate(bytes: number): Promise<void> {
+    return this.#use('trim', (done, fail) => {
+      fs.ftruncate(this.#number, bytes, (error) => {
+        if (error === null) done();
+        else fail(error);
+      });
+    });
+  }
+
   /** Content and size to the device. Node's fdatasync is F_FULLFSYNC on macOS. */
   syncData(): Promise<void> {
     return this.#use('sync', (done, fail) => {

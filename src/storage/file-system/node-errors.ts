@@ -21,10 +21,12 @@ export type FileOperationName =
   | 'realPath'
   | 'remove'
   | 'rename'
+  | 'reserve'
   | 'size'
   | 'stat'
   | 'sync'
   | 'syncDirectory'
+  | 'trim'
   | 'unlock';
 
 /** Calls that change the disk: when they fail, they may have had a part, or all, of their effect. */
@@ -34,8 +36,10 @@ const UNCERTAIN: ReadonlySet<FileOperationName> = new Set<FileOperationName>([
   'makeDirectory',
   'remove',
   'rename',
+  'reserve',
   'sync',
   'syncDirectory',
+  'trim',
 ]);
 
 /** The system's code of an error, for instance `'ENOENT'`; `undefined` if it has none. */

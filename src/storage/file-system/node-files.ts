@@ -86,9 +86,15 @@ class NodeReadableFile implements ReadableFile {
   }
 }
 
+/** What is written to reserve room, piece by piece. */
+const ZEROS = new Uint8Array(64 * 1024);
+
 class NodeWritableFile implements WritableFile {
   readonly path: string;
   readonly #descriptor: Descriptor;
+  /** Bytes that were appended; behind them is what is reserved. */
+  #end = 0;
+  #reservedEnd = 0;
   /** Whether bytes were handed over that no sync has confirmed; a failed close may then have lost them. */
   #isDirty = false;
   /**
@@ -106,13 +112,32 @@ class NodeWritableFile implements WritableFile {
   append(bytes: Uint8Array): Promise<void> {
     if (this.#syncFailure !== undefined) return Promise.reject(this.#refusal('append', this.#syncFailure));
     this.#isDirty = true;
-    return this.#descriptor.write(bytes);
+    return this.#descriptor.write(bytes).then(() => {
+      this.#end += bytes.length;
+    });
   }
 
   appendNow(bytes: Uint8Array): void {
     if (this.#syncFailure !== undefined) throw this.#refusal('append', this.#syncFailure);
     this.#isDirty = true;
     this.#descriptor.writeNow(bytes);
+    this.#end += bytes.length;
+  }
+
+  reserveNow(bytes: number): void {
+    if (this.#syncFailure !== undefined) throw this.#refusal('reserve', this.#syncFailure);
+    const reservedEnd = this.#end + bytes;
+    for (let at = this.#end; at < reservedEnd; at += ZEROS.length) {
+      this.#descriptor.writeAtNow(ZEROS.subarray(0, reservedEnd - at), at);
+      this.#reservedEnd = Math.max(this.#reservedEnd, Math.min(reservedEnd, at + ZEROS.length));
+    }
+  }
+
+  async trim(): Promise<void> {
+    if (this.#reservedEnd <= this.#end) return;
+    if (this.#syncFailure !== undefined) throw this.#refusal('trim', this.#syncFailure);
+    await this.#descriptor.truncate(this.#end);
+    this.#reservedEnd = 0;
   }
 
   async sync(): Promise<void> {
@@ -139,8 +164,8 @@ class NodeWritableFile implements WritableFile {
   }
 
   /** An append is refused before it begins, so it `'failed'`; what a refused sync should have saved stays unknown. */
-  #refusal(operation: 'append' | 'sync', cause: Error): IoError {
+  #refusal(operation: 'append' | 'reserve' | 'sync' | 'trim', cause: Error): IoError {
     const code = cause instanceof IoError ? cause.systemCode : (systemCode(cause.cause) ?? 'EIO');
-    return new IoError(operation, this.path, code, operation === 'append' ? 'failed' : 'unknown', { cause });
+    return new IoError(operation, this.path, code, operation === 'sync' ? 'unknown' : 'failed', { cause });
   }
 }

@@ -8,12 +8,18 @@ export { encodeDurabilityMark } from './durability-mark.ts';
 /** Up to here a write on this thread is cheaper than a round trip through the thread pool, and too short to be felt. */
 const WRITE_NOW_BYTES_MAX = 262_144;
 
+/** Up to this part of the room that is reserved at a time, a group is worth it: larger ones are content for the most part. */
+const RESERVE_SHARE = 4;
+
 /**
  * The live log: batches and marks are staged in memory, then written together, then synced, each at the caller's word.
  *
  * After a failed write a part of a record may be in the file, and after a failed sync nobody knows what is; so the first
  * failure breaks the writer for good. Every later call but {@link close} fails with the same error, and the file is sealed
  * by never being written to again.
+ *
+ * {@link reserve} keeps room for the next writes ready, as zeros behind the end: a sync then has no new size to write down.
+ * Recovery, LevelDB's too, takes zeros up to the end of a log for its end.
  *
  * Writes must not overlap: while {@link flushStaged} is under way, neither it nor {@link stage} may be called. A sync may
  * run beside writes; it covers what was written before it was called.
@@ -24,15 +30,21 @@ export class LogWriter {
   readonly #records: RecordWriter = new RecordWriter();
   #bytesWritten = 0;
   #bytesSynced = 0;
+  #reservedEnd = 0;
+  #reserveBytes: number;
   #isWriting = false;
   #isClosed = false;
   /** What broke the writer, boxed: a file could fail with anything. */
   #failure: { readonly error: unknown } | undefined;
 
-  /** @param file - new and empty */
-  constructor(file: WritableFile, fileNumber: number) {
+  /**
+   * @param file - new and empty
+   * @param reserveBytes - how much room {@link reserve} makes at a time; 0: none
+   */
+  constructor(file: WritableFile, fileNumber: number, reserveBytes = 0) {
     this.#file = file;
     this.fileNumber = fileNumber;
+    this.#reserveBytes = reserveBytes;
   }
 
   /** Bytes in the file, as far as writes have succeeded. */
@@ -81,6 +93,29 @@ export class LogWriter {
   }
 
   /**
+   * After a write that is synced next: makes room for the writes to come, if there is none left, and if they are as small as
+   * this one. Durable with that sync. Where it fails the log does without.
+   *
+   * @param writtenBytes - of the write
+   */
+  reserve(writtenBytes: number): void {
+    if (this.#bytesWritten < this.#reservedEnd || writtenBytes * RESERVE_SHARE > this.#reserveBytes) return;
+    try {
+      this.#file.reserveNow(this.#reserveBytes);
+      this.#reservedEnd = this.#bytesWritten + this.#reserveBytes;
+    } catch {
+      this.#reserveBytes = 0; // a full disk, perhaps: what needs the room will tell
+    }
+  }
+
+  /** Gives back the room that was not used. A log that cannot be trimmed ends in zeros, and is as good. */
+  async trim(): Promise<void> {
+    if (this.#bytesWritten >= this.#reservedEnd || this.#failure !== undefined) return;
+    this.#reservedEnd = 0;
+    await this.#file.trim().catch(() => undefined);
+  }
+
+  /**
    * Makes durable what was written before the call; what is only staged is not.
    *
    * @throws (rejects with) the file's IoError
@@ -98,8 +133,9 @@ export class LogWriter {
     this.#bytesSynced = Math.max(this.#bytesSynced, bytes);
   }
 
-  /** Closes the file, broken or not, without a write or a sync; what is staged is lost. Idempotent. */
+  /** Closes the file, broken or not, without a sync; what is staged is lost. Idempotent. */
   async close(): Promise<void> {
+    if (!this.#isClosed) await this.trim();
     this.#isClosed = true;
     await this.#file.close();
   }

@@ -57,6 +57,7 @@ export class WriteAheadLog {
   readonly #directory: string;
   readonly #allocateFileNumber: () => number;
   readonly #archive: LogArchivePort;
+  readonly #reserveBytes: number;
   readonly #retired: LiveLog[] = [];
   #active: LiveLog;
   #next: LiveLog | undefined;
@@ -88,11 +89,13 @@ export class WriteAheadLog {
     archive: LogArchivePort,
     active: LiveLog,
     durableSequence: number,
+    reserveBytes: number,
   ) {
     this.#fileSystem = fileSystem;
     this.#directory = directory;
     this.#allocateFileNumber = allocateFileNumber;
     this.#archive = archive;
+    this.#reserveBytes = reserveBytes;
     this.#active = active;
     this.#commitTimeMs = archive.newestTimeMs;
     this.#durableSequence = durableSequence;
@@ -103,6 +106,8 @@ export class WriteAheadLog {
   /**
    * A fresh log, its name durable, on top of a tree in which everything up to `durableSequence` will be in tables when the
    * caller's commit is done. Until then it is not: so the first mark claims nothing.
+   *
+   * @param reserveBytes - room that a log keeps ready for synced writes, at a time; 0: none
    */
   static async begin(
     fileSystem: FileSystem,
@@ -110,9 +115,11 @@ export class WriteAheadLog {
     allocateFileNumber: () => number,
     durableSequence: number,
     archive: LogArchivePort,
+    reserveBytes = 0,
   ): Promise<WriteAheadLog> {
-    const active = await createLog(fileSystem, directory, allocateFileNumber, 0, archive);
-    return new WriteAheadLog(fileSystem, directory, allocateFileNumber, archive, active, durableSequence);
+    const active = await createLog(fileSystem, directory, allocateFileNumber, 0, archive, reserveBytes);
+    const allocate = allocateFileNumber;
+    return new WriteAheadLog(fileSystem, directory, allocate, archive, active, durableSequence, reserveBytes);
   }
 
   get activeNumber(): number {
@@ -158,7 +165,14 @@ export class WriteAheadLog {
   }
 
   #createLog(durableSequence: number): Promise<LiveLog> {
-    return createLog(this.#fileSystem, this.#directory, this.#allocateFileNumber, durableSequence, this.#archive);
+    return createLog(
+      this.#fileSystem,
+      this.#directory,
+      this.#allocateFileNumber,
+      durableSequence,
+      this.#archive,
+      this.#reserveBytes,
+    );
   }
 
   /** Switches to the prepared file, at once. @returns its number: older logs are for the memtables before it */
@@ -210,7 +224,11 @@ export class WriteAheadLog {
       throw this.#break(error);
     }
     this.#appended(group, bytesBefore);
-    if (group.isSynced) await this.sync();
+    if (group.isSynced) {
+      const { writer } = this.#active;
+      writer.reserve(writer.bytesWritten - bytesBefore);
+      await this.sync();
+    }
     this.#count(group, bytesBefore);
     if (group.isSynced) this.#claimDurable(); // a first group could not be spoken of before
   }
@@ -270,6 +288,7 @@ export class WriteAheadLog {
    */
   async seal(fileNumber: number): Promise<void> {
     for (const { writer, segment } of this.#retired.filter((log) => log.writer.fileNumber < fileNumber)) {
+      await writer.trim();
       const isSynced = await writer.sync().then(
         () => true,
         () => false,
@@ -356,10 +375,11 @@ async function createLog(
   allocateFileNumber: () => number,
   durableSequence: number,
   archive: LogArchivePort,
+  reserveBytes: number,
 ): Promise<LiveLog> {
   const fileNumber = allocateFileNumber();
   const file = await fileSystem.create(pathOf(directory, logName(fileNumber)));
-  const log = new LogWriter(file, fileNumber);
+  const log = new LogWriter(file, fileNumber, reserveBytes);
   try {
     const mark = encodeDurabilityMark(durableSequence + 1);
     log.stage(mark, 0, mark.length);

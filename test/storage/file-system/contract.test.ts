@@ -89,6 +89,54 @@ describe.each(Object.entries(places))('%s', (_name, makePlace) => {
     );
   });
 
+  test('what is reserved reads as zeros, is taken by appends, and is cut off when it is trimmed', async () => {
+    const { fileSystem, root } = await makePlace();
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.oneof(
+            fc.record({ type: fc.constant('append' as const), bytes: fc.uint8Array({ maxLength: 300 }) }),
+            fc.record({ type: fc.constant('reserve' as const), bytes: fc.nat(200_000) }),
+            fc.record({ type: fc.constant('trim' as const) }),
+          ),
+          { maxLength: 8 },
+        ),
+        async (steps) => {
+          const path = `${root}/file`;
+          const file = await fileSystem.create(path);
+          let appended = Buffer.alloc(0);
+          let reservedEnd = 0;
+          for (const [index, step] of steps.entries()) {
+            if (step.type === 'reserve') {
+              file.reserveNow(step.bytes);
+              reservedEnd = Math.max(reservedEnd, appended.length + step.bytes);
+            } else if (step.type === 'trim') {
+              await file.trim();
+              reservedEnd = 0;
+            } else {
+              if (index % 2 === 0) await file.append(step.bytes);
+              else file.appendNow(step.bytes);
+              appended = Buffer.concat([appended, step.bytes]);
+            }
+          }
+          await file.sync();
+          await file.close();
+          const expected = Buffer.alloc(Math.max(appended.length, reservedEnd));
+          appended.copy(expected);
+          expect((await fileSystem.stat(path)).size).toBe(expected.length);
+          const reader = await fileSystem.openForRead(path);
+          expect(await reader.size()).toBe(expected.length);
+          const into = new Uint8Array(expected.length + 1).fill(0xee);
+          expect(await reader.read(into, 0)).toBe(expected.length);
+          expect(Buffer.compare(into.subarray(0, expected.length), expected)).toBe(0);
+          await reader.close();
+          await fileSystem.remove(path);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
   test('a reader sees what is appended after it was opened, and keeps a removed or replaced file', async () => {
     const { fileSystem, root } = await makePlace();
     const writer = await fileSystem.create(`${root}/a`);

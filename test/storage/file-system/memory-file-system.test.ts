@@ -278,7 +278,15 @@ describe('crash images', () => {
   test('hold what was synced and nothing that was never written, for any history', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.array(fc.oneof(fc.constant('sync' as const), fc.integer({ min: 1, max: 1500 })), { maxLength: 12 }),
+        fc.array(
+          fc.oneof(
+            fc.constant('sync' as const),
+            fc.constant('trim' as const),
+            fc.record({ reserved: fc.integer({ min: 1, max: 4000 }) }),
+            fc.integer({ min: 1, max: 1500 }),
+          ),
+          { maxLength: 12 },
+        ),
         fc.constantFrom(...POWER_CUTS),
         fc.nat(),
         async (steps, mode, seed) => {
@@ -286,10 +294,22 @@ describe('crash images', () => {
           const file = await makeDurable(fileSystem, '/a', '');
           let size = 0;
           let synced = 0;
+          let reservedEnd = 0;
+          let reservedSynced = 0;
+          let reservedMost = 0;
           for (const step of steps) {
             if (step === 'sync') {
               await file.sync();
               synced = size;
+              reservedSynced = reservedEnd;
+              reservedMost = reservedEnd;
+            } else if (step === 'trim') {
+              await file.trim();
+              reservedEnd = 0;
+            } else if (typeof step === 'object') {
+              file.reserveNow(step.reserved);
+              reservedEnd = Math.max(reservedEnd, size + step.reserved);
+              reservedMost = Math.max(reservedMost, reservedEnd);
             } else {
               await file.append(Uint8Array.from({ length: step }, (_value, index) => (size + index) % 251));
               size += step;
@@ -297,9 +317,11 @@ describe('crash images', () => {
           }
           const image = fileSystem.crashImage(mode, seeded(seed));
           const bytes = image.readFileNow('/a');
-          expect(bytes.length).toBeGreaterThanOrEqual(synced);
-          expect(bytes.length).toBeLessThanOrEqual(size);
-          const kept = mode === 'prefix' ? bytes.length : synced;
+          expect(bytes.length).toBeGreaterThanOrEqual(Math.max(synced, reservedSynced));
+          expect(bytes.length).toBeLessThanOrEqual(Math.max(size, reservedMost));
+          const zerosMin = mode === 'prefix' ? bytes.findLastIndex((byte) => byte !== 0) + 1 : synced;
+          const kept = Math.max(synced, zerosMin);
+          expect(bytes.subarray(size).every((byte) => byte === 0)).toBe(true);
           for (let at = 0; at < kept; at += 1) if (bytes[at] !== at % 251) expect.fail(`byte ${at} of ${kept}`);
           // After a power cut, what is there is on the disk: the next cut leaves the same.
           expect(Buffer.compare(image.crashImage('synced', seeded(1)).readFileNow('/a'), bytes)).toBe(0);

@@ -25,6 +25,16 @@ class RecordingFile implements WritableFile {
     this.bytes = joined(this.bytes, bytes);
   }
 
+  reserveNow(bytes: number): void {
+    this.calls.push(`reserve ${bytes}`);
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  async trim(): Promise<void> {
+    this.calls.push('trim');
+    if (this.failure !== undefined) throw this.failure;
+  }
+
   async sync(): Promise<void> {
     this.calls.push('sync');
     const failure = this.failure;
@@ -38,9 +48,13 @@ class RecordingFile implements WritableFile {
   }
 }
 
-function writerOn(): { file: RecordingFile; writer: LogWriter; stage: (bytes: Uint8Array) => void } {
+function writerOn(reserveBytes?: number): {
+  file: RecordingFile;
+  writer: LogWriter;
+  stage: (bytes: Uint8Array) => void;
+} {
   const file = new RecordingFile();
-  const writer = new LogWriter(file, 7);
+  const writer = new LogWriter(file, 7, reserveBytes);
   return { file, writer, stage: (bytes) => writer.stage(bytes, 0, bytes.length) };
 }
 
@@ -49,6 +63,48 @@ const large = new Uint8Array(300_000).fill(9);
 const error = new IoError('append', '/log', 'EIO', 'unknown');
 
 describe('the log writer', () => {
+  it('keeps room for small writes ready, and gives back what is left of it', async () => {
+    const { file, writer, stage } = writerOn(100);
+    const write = (bytes: number): void => {
+      const before = writer.bytesWritten;
+      stage(small.subarray(0, bytes));
+      writer.flushStaged();
+      writer.reserve(writer.bytesWritten - before);
+    };
+    const reserves = (): string[] => file.calls.filter((call) => call !== 'appendNow');
+    write(3);
+    expect(reserves()).toEqual(['reserve 100']); // behind 10 bytes
+    for (let more = 0; more < 9; more += 1) write(3);
+    expect(reserves()).toEqual(['reserve 100']);
+    write(3); // up to the end of what is reserved
+    expect(reserves()).toEqual(['reserve 100', 'reserve 100']);
+    await writer.trim();
+    await writer.trim();
+    expect(reserves().slice(2)).toEqual(['trim']);
+    write(3);
+    await writer.close();
+    await writer.close();
+    expect(reserves().slice(3)).toEqual(['reserve 100', 'trim', 'close', 'close']);
+  });
+
+  it('reserves nothing for writes that are large beside it, and does without where it cannot', async () => {
+    const { file, writer, stage } = writerOn(100);
+    stage(new Uint8Array(26));
+    writer.flushStaged();
+    writer.reserve(33);
+    expect(file.calls).toEqual(['appendNow']);
+    file.failure = error;
+    writer.reserve(25);
+    file.failure = undefined;
+    writer.reserve(25);
+    expect(file.calls).toEqual(['appendNow', 'reserve 100']);
+    stage(small);
+    expect(writer.flushStaged()).toBe(undefined);
+    expect(writer.failure).toBe(undefined);
+    await writer.close();
+    expect(file.calls.slice(2)).toEqual(['appendNow', 'close']);
+  });
+
   it('writes nothing before it is told to, then all that is staged at once', () => {
     const { file, writer, stage } = writerOn();
     expect(writer.fileNumber).toBe(7);

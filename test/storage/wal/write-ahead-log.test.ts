@@ -11,7 +11,7 @@ import type { MemoryFileSystem } from '../../../src/index.ts';
 import { FaultFileSystem } from '../../support/fault-file-system.ts';
 import { randomOf } from '../../support/runs.ts';
 
-async function begin(fileSystem: FileSystem, durableSequence = 0): Promise<WriteAheadLog> {
+async function begin(fileSystem: FileSystem, durableSequence = 0, reserveBytes = 0): Promise<WriteAheadLog> {
   await fileSystem.makeDirectory('/db');
   const path = '/db/archive/00000000000000000000000000000000';
   await fileSystem.makeDirectory(path);
@@ -27,7 +27,7 @@ async function begin(fileSystem: FileSystem, durableSequence = 0): Promise<Write
     segments: [],
   });
   let fileNumber = 1;
-  return WriteAheadLog.begin(fileSystem, '/db', () => fileNumber++, durableSequence, archive);
+  return WriteAheadLog.begin(fileSystem, '/db', () => fileNumber++, durableSequence, archive, reserveBytes);
 }
 
 const buffer = new BatchBuffer();
@@ -72,6 +72,39 @@ const logs = async (fileSystem: FileSystem): Promise<string[]> =>
   (await fileSystem.list('/db')).filter((name) => name.endsWith('.log'));
 
 describe('the write-ahead log', () => {
+  it('writes synced groups into room that it has reserved, and recovers them from any power cut', async () => {
+    const fileSystem = new FaultFileSystem();
+    const log = await begin(fileSystem, 0, 4096);
+    const sizeOf = async (): Promise<number> => (await fileSystem.stat('/db/000001.log')).size;
+    await log.append(group(1, 2, true));
+    const size = await sizeOf();
+    expect(size).toBeGreaterThan(4096);
+    await log.append(group(3, 4, true));
+    log.append(group(5, 6, false));
+    expect(await sizeOf()).toBe(size);
+    for (const mode of ['synced', 'zeros', 'prefix', 'sectors'] as const) {
+      for (let seed = 0; seed < 20; seed += 1) {
+        const image = fileSystem.memory.crashImage(mode, randomOf(seed));
+        const sequences = await recovered(image);
+        expect([4, 5, 6].includes(sequences.length), `${mode} ${seed}: ${sequences.join()}`).toBe(true);
+        expect(sequences).toEqual(upTo(sequences.length));
+      }
+    }
+    await log.close();
+    expect(await sizeOf()).toBeLessThan(4096);
+  });
+
+  it('cuts off what a log has reserved before it becomes history', async () => {
+    const fileSystem = new FaultFileSystem();
+    const log = await begin(fileSystem, 0, 4096);
+    await log.append(group(1, 2, true));
+    await log.prepareNext();
+    log.rotate();
+    await log.seal(log.activeNumber);
+    expect((await fileSystem.stat('/db/000001.log')).size).toBeLessThan(4096);
+    expect(await recovered(fileSystem.memory.crashImage('synced', randomOf(1)))).toEqual([1, 2]);
+  });
+
   it('has nothing in it at first but its mark, and that is durable with its name', async () => {
     const fileSystem = new FaultFileSystem();
     const log = await begin(fileSystem);

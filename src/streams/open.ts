@@ -47,12 +47,16 @@ export function open(directory: string, options: OpenOptions = {}): Operation<St
     throw new InvalidArgumentError('onEvent', 'a function', onEvent);
   }
   const checked = checkOptions(options);
-  return operationOf(() => openStore(directory, checked, options.fileSystem ?? new NodeFileSystem(), options), {
-    name: 'the open',
-    signal: options.signal,
-    // Nobody will ever close a store that nobody has.
-    discard: (store) => store.close().subscribe({ error: () => undefined }),
-  });
+  return operationOf(
+    () =>
+      openStore(directory, checked, options.fileSystem ?? new NodeFileSystem(options.clock ?? systemClock), options),
+    {
+      name: 'the open',
+      signal: options.signal,
+      // Nobody will ever close a store that nobody has.
+      discard: (store) => store.close().subscribe({ error: () => undefined }),
+    },
+  );
 }
 
 /** A database that lives in memory and goes with it, for tests and caches: the same engine on another file system. */

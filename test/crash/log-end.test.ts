@@ -47,9 +47,15 @@ const logOf = (image: MemoryFileSystem): string =>
 
 const keysUpTo = (count: number): string[] => Array.from({ length: count }, (_, index) => `k${index}`);
 
+/** Without the zeros behind it that are reserved for later. */
+function contentOf(image: MemoryFileSystem, log: string): Uint8Array {
+  const bytes = image.readFileNow(log);
+  return bytes.subarray(0, bytes.findLastIndex((byte) => byte !== 0) + 1);
+}
+
 function* damagedLogs(image: MemoryFileSystem): Generator<readonly [what: string, damaged: MemoryFileSystem]> {
   const log = logOf(image);
-  const bytes = image.readFileNow(log);
+  const bytes = contentOf(image, log);
   for (let length = 0; length < bytes.length; length += 1) {
     const copy = image.crashImage('all', never);
     copy.writeFileNow(log, bytes.subarray(0, length));
@@ -79,6 +85,24 @@ describe('the end of a log', () => {
       const answer = await openedOrRefused(damaged);
       expect(answer, what).toBeInstanceOf(CorruptionError);
       expect(answer, what).toMatchObject({ file: logOf(image).slice(DIRECTORY.length + 1) });
+    }
+  });
+
+  it('loses nothing to what becomes of the zeros behind it', async () => {
+    const image = await killed(GROUPS);
+    const log = logOf(image);
+    const bytes = image.readFileNow(log);
+    const { length } = contentOf(image, log);
+    expect(bytes.length).toBeGreaterThan(length + 500);
+    for (let offset = length; offset < bytes.length; offset += 7) {
+      const cut = image.crashImage('all', never);
+      cut.writeFileNow(log, bytes.subarray(0, offset));
+      expect(await openedOrRefused(cut), `cut to ${offset}`).toMatchObject({ keys: keysUpTo(GROUPS) });
+      const changed = image.crashImage('all', never);
+      const damaged = bytes.slice();
+      damaged[offset] = 0x10;
+      changed.writeFileNow(log, damaged);
+      expect(await openedOrRefused(changed), `byte ${offset}`).toMatchObject({ keys: keysUpTo(GROUPS) });
     }
   });
 

@@ -25,6 +25,7 @@ export class FaultyReads extends FaultFileSystem {
   readonly done: string[] = [];
   readPlan: ReadPlan | undefined;
   #path: string | undefined;
+  #asks = 0;
 
   override async openForRead(path: string): Promise<ReadableFile> {
     return this.#faulty(path, await super.openForRead(path));
@@ -44,6 +45,8 @@ export class FaultyReads extends FaultFileSystem {
       size: () => file.size(),
       sizeNow: () => file.sizeNow?.() ?? 0,
       readNow,
+      // In turn at once, in the background, and at once in the next turn.
+      isQuick: () => [true, false, Promise.resolve()][this.#asks++ % 3] ?? true,
       // The memory file system does its work at once in either way.
       read: (into, position) => Promise.resolve().then(() => readNow(into, position)),
       close: () => file.close(),

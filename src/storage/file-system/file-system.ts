@@ -27,7 +27,12 @@ export interface ReadableFile {
    * @returns the bytes read
    */
   read(into: Uint8Array, position: number): Promise<number>;
-  /** The same on the calling thread, for `getSync`; absent where that cannot be done. */
+  /**
+   * Whether a read of so many bytes is likely to be quick on the calling thread, by {@link ReadableFile.readNow}. A promise:
+   * ask again when it resolves, because others shall have their turn first. Absent: no.
+   */
+  isQuick?(bytes: number): boolean | Promise<void>;
+  /** The same on the calling thread, for `getSync` and for what is quick; absent where that cannot be done. */
   readNow?(into: Uint8Array, position: number): number;
   /** As {@link ReadableFile.size}, on the calling thread. */
   sizeNow?(): number;

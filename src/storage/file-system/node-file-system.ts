@@ -11,6 +11,7 @@ import { type LockHolder, IoError } from '../../errors.ts';
 import type { DirectoryLock, FileStat, FileSystem, ReadableFile, WritableFile } from './file-system.ts';
 import { Descriptor } from './node-descriptor.ts';
 import { type FileOperationName, systemCode, translateError } from './node-errors.ts';
+import { type ReadClock, ReadPace } from './node-read-pace.ts';
 import { createNodeFile, openNodeFile, openNodeFileNow } from './node-files.ts';
 import { lockDirectory } from './node-lock.ts';
 
@@ -25,6 +26,15 @@ const PERMISSION_BITS = 0o777;
  */
 export class NodeFileSystem implements FileSystem {
   readonly isReachableFromWorkers: boolean = true;
+  readonly #pace: ReadPace | undefined;
+
+  /**
+   * @param clock - with it, small reads are done on the calling thread for as long as that is quick, that is, for as long as
+   *   they find what they want in the system's page cache; without, all but the `Now` ones in the background
+   */
+  constructor(clock?: ReadClock) {
+    this.#pace = clock === undefined ? undefined : new ReadPace(clock);
+  }
 
   realPath(path: string): Promise<string> {
     return translated('realPath', path, () => realpath(path));
@@ -61,11 +71,11 @@ export class NodeFileSystem implements FileSystem {
   }
 
   openForRead(path: string): Promise<ReadableFile> {
-    return openNodeFile(path);
+    return openNodeFile(path, this.#pace);
   }
 
   openForReadNow(path: string): ReadableFile {
-    return openNodeFileNow(path);
+    return openNodeFileNow(path, this.#pace);
   }
 
   create(path: string): Promise<WritableFile> {

@@ -4,6 +4,7 @@ import { IoError } from '../../errors.ts';
 import type { ReadableFile, WritableFile } from './file-system.ts';
 import { Descriptor } from './node-descriptor.ts';
 import { systemCode, translateError } from './node-errors.ts';
+import type { ReadPace } from './node-read-pace.ts';
 
 /** Nobody but the owner reads or writes what we make. */
 const FILE_MODE = 0o600;
@@ -12,7 +13,7 @@ const FILE_MODE = 0o600;
  * Opens an existing regular file. A symbolic link is refused (ELOOP), so that one planted in the directory leads nowhere;
  * so is anything else that is not a file: EISDIR for a directory, EINVAL for a device, a pipe or a socket.
  */
-export async function openNodeFile(path: string): Promise<ReadableFile> {
+export async function openNodeFile(path: string, pace?: ReadPace): Promise<ReadableFile> {
   const descriptor = await Descriptor.open(path, readFlags(), 0, 'open');
   try {
     requireFile(await descriptor.stat('open'), path);
@@ -20,11 +21,11 @@ export async function openNodeFile(path: string): Promise<ReadableFile> {
     await descriptor.close().catch(() => undefined); // the first error is the one to tell
     throw thrown;
   }
-  return new NodeReadableFile(descriptor);
+  return new NodeReadableFile(descriptor, pace);
 }
 
 /** The same on the calling thread. */
-export function openNodeFileNow(path: string): ReadableFile {
+export function openNodeFileNow(path: string, pace?: ReadPace): ReadableFile {
   const descriptor = Descriptor.openNow(path, readFlags(), 0, 'open');
   try {
     requireFile(descriptor.statNow('open'), path);
@@ -32,7 +33,7 @@ export function openNodeFileNow(path: string): ReadableFile {
     descriptor.close().catch(() => undefined);
     throw thrown;
   }
-  return new NodeReadableFile(descriptor);
+  return new NodeReadableFile(descriptor, pace);
 }
 
 /** O_NONBLOCK: without it, opening a planted pipe would hold a thread of the pool until somebody writes into it. */
@@ -58,10 +59,12 @@ function optionalFlag(name: 'O_NOFOLLOW' | 'O_NONBLOCK'): number {
 class NodeReadableFile implements ReadableFile {
   readonly path: string;
   readonly #descriptor: Descriptor;
+  readonly #pace: ReadPace | undefined;
 
-  constructor(descriptor: Descriptor) {
+  constructor(descriptor: Descriptor, pace: ReadPace | undefined) {
     this.path = descriptor.path;
     this.#descriptor = descriptor;
+    this.#pace = pace;
   }
 
   async size(): Promise<number> {
@@ -73,12 +76,19 @@ class NodeReadableFile implements ReadableFile {
     return this.#descriptor.read(into, position);
   }
 
+  isQuick(bytes: number): boolean | Promise<void> {
+    return this.#pace?.isQuick(bytes) ?? false;
+  }
+
   sizeNow(): number {
     return this.#descriptor.statNow('size').size;
   }
 
   readNow(into: Uint8Array, position: number): number {
-    return this.#descriptor.readNow(into, position);
+    const start = this.#pace?.start();
+    const count = this.#descriptor.readNow(into, position);
+    if (start !== undefined) this.#pace?.took(start, into.length);
+    return count;
   }
 
   close(): Promise<void> {

@@ -9,7 +9,7 @@ import { crc32c, unmaskCrc } from '../codec/crc32c.ts';
 import { readFixed32 } from '../codec/fixed.ts';
 import { Malformed } from '../codec/malformed.ts';
 import { snappyDecompress, snappyUncompressedLength } from '../codec/snappy.ts';
-import { type NamedFile, type Reading, runReading } from '../file-system/read-fully.ts';
+import { type NamedFile, type Reading, runReading, runReadingNow } from '../file-system/read-fully.ts';
 import { type BlockHandle, TRAILER_BYTES, TYPE_NONE, TYPE_SNAPPY } from './table-format.ts';
 
 /** Snappy's densest element makes 64 bytes out of 3. */
@@ -56,14 +56,19 @@ export function unpackBlock(
 }
 
 /**
- * Reads one block and gives its contents.
+ * Reads one block into `stored`, and gives its contents.
  *
  * @param name - of the file, for errors
  * @param checksum - what must stand behind it, where that is known: another block, from another place, has another one
+ * @param stored - of the length of the block and its trailer
  * @throws CorruptionError
  */
-export function* blockReading(name: string, { offset, size }: BlockHandle, checksum?: number): Reading<Uint8Array> {
-  const stored = new Uint8Array(size + TRAILER_BYTES);
+export function* blockReading(
+  name: string,
+  { offset, size }: BlockHandle,
+  checksum?: number,
+  stored: Uint8Array = new Uint8Array(size + TRAILER_BYTES),
+): Reading<Uint8Array> {
   const isRight = (): boolean => isExpected(stored, 0, size, checksum) && isChecksumRight(stored, 0, size);
   yield { into: stored, position: offset };
   if (!isRight()) {
@@ -80,6 +85,17 @@ export function* blockReading(name: string, { offset, size }: BlockHandle, check
 /** The same, reading in the background. @returns rejects with CorruptionError or IoError */
 export function readBlock(source: NamedFile, handle: BlockHandle, checksum?: number): Promise<Uint8Array> {
   return runReading(source, blockReading(source.name, handle, checksum));
+}
+
+/** For blocks that are read on this thread: one at a time. A block that is stored compressed leaves nothing in it. */
+const stage = new Uint8Array(64 * 1024);
+
+/** The same, read on the calling thread. @throws CorruptionError, IoError */
+export function readBlockNow(source: NamedFile, handle: BlockHandle, checksum?: number): Uint8Array {
+  const bytes = handle.size + TRAILER_BYTES;
+  const stored = bytes <= stage.length ? stage.subarray(0, bytes) : new Uint8Array(bytes);
+  const contents = runReadingNow(source, blockReading(source.name, handle, checksum, stored));
+  return contents.buffer === stage.buffer ? contents.slice() : contents;
 }
 
 /** What a decoder threw, as the error that callers see; anything but `Malformed` stays what it is. */

@@ -13,8 +13,8 @@ import { Block } from './block.ts';
 import type { BlockCache, CachedBlock } from './block-cache.ts';
 import { BlockIterator } from './block-iterator.ts';
 import { EntryHolder } from './entry-holder.ts';
-import { type NamedFile, readFully, type Reading, runReading, runReadingNow } from '../file-system/read-fully.ts';
-import { blockReading } from './block-read.ts';
+import { type NamedFile, readFully, runReading, runReadingNow } from '../file-system/read-fully.ts';
+import { readBlock, readBlockNow } from './block-read.ts';
 import type { FilterReader } from './filter-block.ts';
 import type { Lookup } from './lookup.ts';
 import type { TableIndex } from './table-index.ts';
@@ -164,16 +164,10 @@ export class Table implements DataBlocks {
       return cached.block;
     }
     if (isKept) this.#cache.miss();
-    let reading = this.#reading.get(place);
-    if (reading === undefined) {
-      reading = this.#read(place);
-      this.#reading.set(place, reading);
-    }
-    if (!isKept) return reading;
-    return reading.then((block) => {
-      this.keep(place, block);
-      return block;
-    });
+    const block = this.#reading.get(place) ?? this.#read(place);
+    if (!isKept) return block;
+    if (block instanceof Promise) return block.then((loaded) => this.#kept(place, loaded));
+    return this.#kept(place, block);
   }
 
   /**
@@ -217,18 +211,42 @@ export class Table implements DataBlocks {
     }
   }
 
-  async #read(place: number): Promise<Block> {
-    try {
-      return this.admit(place, await runReading(this.source, this.#readBlock(place)));
-    } finally {
+  #kept(place: number, block: Block): Block {
+    this.keep(place, block);
+    return block;
+  }
+
+  /** At once where that is quick. */
+  #read(place: number): Block | Promise<Block> {
+    const isQuick = this.source.file.isQuick?.(this.index.size(place)) ?? false;
+    if (isQuick === true) return this.#readNow(place);
+    const reading = (isQuick === false ? this.#readLater(place) : this.#readInTurn(place, isQuick)).finally(() => {
       this.#reading.delete(place);
+    });
+    this.#reading.set(place, reading);
+    return reading;
+  }
+
+  /** Others have their turn first. So many may wait for it that there has to be another one. */
+  async #readInTurn(place: number, turn: Promise<void>): Promise<Block> {
+    for (let isQuick: boolean | Promise<void> = turn; ;) {
+      if (isQuick === true) return this.#readNow(place);
+      if (isQuick === false) return this.#readLater(place);
+      await isQuick;
+      isQuick = this.source.file.isQuick?.(this.index.size(place)) ?? false;
     }
   }
 
-  #readBlock(place: number): Reading<Uint8Array> {
-    const { index } = this;
+  async #readLater(place: number): Promise<Block> {
+    const { index, source } = this;
     const handle = { offset: index.offset(place), size: index.size(place) };
-    return blockReading(this.source.name, handle, index.checksum(place));
+    return this.admit(place, await readBlock(source, handle, index.checksum(place)));
+  }
+
+  #readNow(place: number): Block {
+    const { index, source } = this;
+    const handle = { offset: index.offset(place), size: index.size(place) };
+    return this.admit(place, readBlockNow(source, handle, index.checksum(place)));
   }
 
   #loadNow(place: number): Block {
@@ -238,9 +256,7 @@ export class Table implements DataBlocks {
       return cached.block;
     }
     this.#cache.miss();
-    const block = this.admit(place, runReadingNow(this.source, this.#readBlock(place)));
-    this.keep(place, block);
-    return block;
+    return this.#kept(place, this.#readNow(place));
   }
 
   #findIn(block: Block, lookup: Lookup): void {

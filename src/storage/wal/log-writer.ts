@@ -8,7 +8,9 @@ export { encodeDurabilityMark } from './durability-mark.ts';
 /** Up to here a write on this thread is cheaper than a round trip through the thread pool, and too short to be felt. */
 const WRITE_NOW_BYTES_MAX = 262_144;
 
-/** Up to this part of the room that is reserved at a time, a group is worth it: larger ones are content for the most part. */
+/** The room that is reserved first; each time it is used up, twice as much is. So a short log stays one. */
+const RESERVE_BYTES_MIN = 1024;
+/** Up to this part of the most that is reserved, a group is worth it: larger ones are content for the most part. */
 const RESERVE_SHARE = 4;
 
 /**
@@ -32,6 +34,7 @@ export class LogWriter {
   #bytesSynced = 0;
   #reservedEnd = 0;
   #reserveBytes: number;
+  readonly #reserveBytesMax: number;
   #isWriting = false;
   #isClosed = false;
   /** What broke the writer, boxed: a file could fail with anything. */
@@ -39,12 +42,13 @@ export class LogWriter {
 
   /**
    * @param file - new and empty
-   * @param reserveBytes - how much room {@link reserve} makes at a time; 0: none
+   * @param reserveBytesMax - how much room {@link reserve} makes at a time at most; 0: none
    */
-  constructor(file: WritableFile, fileNumber: number, reserveBytes = 0) {
+  constructor(file: WritableFile, fileNumber: number, reserveBytesMax = 0) {
     this.#file = file;
     this.fileNumber = fileNumber;
-    this.#reserveBytes = reserveBytes;
+    this.#reserveBytes = Math.min(RESERVE_BYTES_MIN, reserveBytesMax);
+    this.#reserveBytesMax = reserveBytesMax;
   }
 
   /** Bytes in the file, as far as writes have succeeded. */
@@ -99,10 +103,13 @@ export class LogWriter {
    * @param writtenBytes - of the write
    */
   reserve(writtenBytes: number): void {
-    if (this.#bytesWritten < this.#reservedEnd || writtenBytes * RESERVE_SHARE > this.#reserveBytes) return;
+    if (this.#bytesWritten < this.#reservedEnd || this.#reserveBytes === 0) return;
+    if (writtenBytes * RESERVE_SHARE > this.#reserveBytesMax) return;
+    const bytes = Math.min(Math.max(this.#reserveBytes, RESERVE_SHARE * writtenBytes), this.#reserveBytesMax);
     try {
-      this.#file.reserveNow(this.#reserveBytes);
-      this.#reservedEnd = this.#bytesWritten + this.#reserveBytes;
+      this.#file.reserveNow(bytes);
+      this.#reservedEnd = this.#bytesWritten + bytes;
+      this.#reserveBytes = Math.min(2 * bytes, this.#reserveBytesMax);
     } catch {
       this.#reserveBytes = 0; // a full disk, perhaps: what needs the room will tell
     }

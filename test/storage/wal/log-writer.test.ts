@@ -30,9 +30,9 @@ class RecordingFile implements WritableFile {
     if (this.failure !== undefined) throw this.failure;
   }
 
-  async trim(): Promise<void> {
+  trim(): Promise<void> {
     this.calls.push('trim');
-    if (this.failure !== undefined) throw this.failure;
+    return this.failure === undefined ? Promise.resolve() : Promise.reject(this.failure);
   }
 
   async sync(): Promise<void> {
@@ -68,7 +68,7 @@ describe('the log writer', () => {
     const write = (bytes: number): void => {
       const before = writer.bytesWritten;
       stage(small.subarray(0, bytes));
-      writer.flushStaged();
+      void writer.flushStaged();
       writer.reserve(writer.bytesWritten - before);
     };
     const reserves = (): string[] => file.calls.filter((call) => call !== 'appendNow');
@@ -90,7 +90,7 @@ describe('the log writer', () => {
   it('reserves nothing for writes that are large beside it, and does without where it cannot', async () => {
     const { file, writer, stage } = writerOn(100);
     stage(new Uint8Array(26));
-    writer.flushStaged();
+    void writer.flushStaged();
     writer.reserve(33);
     expect(file.calls).toEqual(['appendNow']);
     file.failure = error;

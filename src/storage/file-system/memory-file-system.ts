@@ -199,7 +199,7 @@ export class MemoryFileSystem implements FileSystem {
       this.#pending.sync(this.#directory(posix.dirname(absolute)));
     } else inode = this.#file(absolute);
     this.#usedBytes += bytes.length - inode.visibleSize;
-    inode.replace(bytes.slice());
+    inode.replace(new Uint8Array(bytes)); // a copy, which `slice` of a Buffer is not
   }
 
   /** Absolute paths of all files, sorted. For tests. */

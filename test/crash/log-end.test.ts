@@ -3,7 +3,8 @@
 // `docs/guarantees.md` (5): what was never synced; and, where the power has taken the index's end, the last synced group.
 // Method: killed stores in a memory file system, each damage alone. The keys say in which order they were written.
 import { describe, expect, it } from 'vitest';
-import { CorruptionError, type EngineEvent, MemoryFileSystem, open } from '../../src/index.ts';
+import { CorruptionError, type Cursor, type EngineEvent, MemoryFileSystem, open, verify } from '../../src/index.ts';
+import { changesUpTo } from '../support/change-log.ts';
 import { FaultFileSystem } from '../support/fault-file-system.ts';
 
 const DIRECTORY = '/db';
@@ -120,7 +121,7 @@ describe('the end of a log', () => {
 // Found by T5 on ext4 with data=writeback: a file whose bytes the power had taken held those of one that was there before.
 describe('blocks of an older file', () => {
   /** Of the places where one file ends and the other begins. */
-  const STEP = 4;
+  const STEP = 7;
   const before = [...keysUpTo(GROUPS), ...keysUpTo(GROUPS, 'l')];
 
   /** A store of as many synced and buffered groups again, in a log of the same layout; and the bytes of log and index before. */
@@ -159,6 +160,39 @@ describe('blocks of an older file', () => {
     }
     const opened = Array.from({ length: GROUPS - synced }, (_, more) => synced + more);
     expect([...lengths.keys()]).toEqual(synced === 0 ? opened : [-1, ...opened]);
+  });
+
+  it.each([2, 0])('are no history: dropped with the end of a log, %i synced', async (synced) => {
+    const { image, log, older } = await again(synced);
+    const newer = image.readFileNow(log);
+    for (const at of [newer.length - 40, newer.length >> 1, 0]) {
+      if (at === 0 && synced > 0) continue; // that is damage
+      const copy = image.crashImage('all', never);
+      copy.writeFileNow(log, new Uint8Array(Buffer.concat([newer.subarray(0, at), older.subarray(at)])));
+      const events: string[] = [];
+      const onEvent = ({ type }: EngineEvent): void => void events.push(type);
+      const cursors = new Map<string, string>();
+      for (let life = 0; life < 3; life += 1) {
+        const store = await open(DIRECTORY, { fileSystem: copy, onEvent });
+        const keys: string[] = [];
+        for await (const { key } of store.scan()) keys.push(Buffer.from(key).toString());
+        const { sequence } = await store.set(`z${life}`, 'value');
+        const changes = await changesUpTo(store, 'start', sequence);
+        const changed = changes.map(({ key }) => Buffer.from(key).toString());
+        expect(changed.filter((key) => key < 'z').sort(), `${at}`).toEqual(keys.filter((key) => key < 'z'));
+        const sequences = changes.map((change) => change.sequence);
+        expect(sequences, `${at}`).toEqual([...new Set(sequences)].sort((one, other) => one - other));
+        // Places of before lead on.
+        for (const [key, cursor] of cursors) {
+          const [next] = await changesUpTo(store, cursor as Cursor, sequence);
+          expect(Buffer.from(next?.key ?? []).toString(), key).toBe(changed[changed.indexOf(key) + 1]);
+        }
+        for (const { key, cursor } of changes.slice(0, -1)) cursors.set(Buffer.from(key).toString(), cursor);
+        await store.close();
+      }
+      expect(events.filter((type) => type === 'logTailDropped' || type === 'historyLost')).toEqual(['logTailDropped']);
+      expect((await verify(DIRECTORY, { fileSystem: copy })).findings).toEqual([]);
+    }
   });
 
   it.each(['', '.index'])('do not count for more than damage, where something synced is gone: log%s', async (also) => {

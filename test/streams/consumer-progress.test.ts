@@ -72,7 +72,7 @@ describe('the progress of a consumer', () => {
     progress.adopt({ cursor: cursorOf(8), sequence: 8 });
     expect(progress.watermark).toEqual({ cursor: 'al1.8', sequence: 8 });
     progress.adopt({ cursor: cursorOf(7), sequence: 7 });
-    progress.adopt({ cursor: 'al1.other' as 'al1.x', sequence: 8 });
+    progress.adopt({ cursor: 'al1.other', sequence: 8 });
     expect(progress.watermark).toEqual({ cursor: 'al1.8', sequence: 8 });
     const slot = progress.add(changeOf(10));
     progress.adopt({ cursor: cursorOf(12), sequence: 12 });

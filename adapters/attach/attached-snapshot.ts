@@ -70,7 +70,7 @@ export class AttachedSnapshot implements SnapshotFace {
     const { generation } = this.#anchor;
     if (this.#link.isClosing || (generation !== undefined && generation !== this.#link.generation)) return;
     const nothing = { succeed: () => undefined, fail: () => undefined };
-    this.#link.ask({ op: 'snapshotClose', snapshot: this.#id }, nothing, { holdAt: this.#anchor });
+    this.#link.ask({ op: 'snapshotClose', snapshot: this.#id }, nothing, { holdAt: this.#anchor, isLetIn: true });
   }
 
   [Symbol.dispose](): void {

@@ -63,6 +63,12 @@ export interface Holder {
   readonly package: string;
 }
 
+/** Figures of a store, and of the way to it. */
+export interface AttachedStats extends StoreStats {
+  /** Calls of this process that have not been sent to the one that has the store; see `waitingRequestsMax`. */
+  readonly waitingRequests: number;
+}
+
 /** Made by `openOrAttach`. */
 export class AttachedStore implements StoreFace {
   readonly location: string;
@@ -103,6 +109,11 @@ export class AttachedStore implements StoreFace {
   /** Why nobody can attach to this process, if it has the store and cannot listen. */
   get serveFailure(): unknown {
     return this.#link.serveFailure;
+  }
+
+  /** Calls that have not been sent to the process that has the store: the way is full, or that one has gone. */
+  get waitingRequests(): number {
+    return this.#link.waitingRequests;
   }
 
   /** As `store.set`. It is done once, also if the owner goes away before it has answered. */
@@ -279,12 +290,16 @@ export class AttachedStore implements StoreFace {
     return this.#ask({ op: 'backup', directory: resolve(directory) }, options.signal, 'the backup');
   }
 
-  /** The figures of the store, in whichever process it is. */
-  stats(): OperationFace<StoreStats> {
+  /** The figures of the store, in whichever process it is; and of this one, what waits to be sent there. */
+  stats(): OperationFace<AttachedStats> {
     return operation((sink) => {
       const { store } = this.#link;
-      if (store === undefined) return this.#run({ op: 'stats' }, sink);
-      sink.succeed(store.stats());
+      const tell = (figures: StoreStats): void =>
+        sink.succeed({ ...figures, waitingRequests: this.#link.waitingRequests });
+      if (store === undefined) {
+        return this.#run<StoreStats>({ op: 'stats' }, { succeed: tell, fail: (error) => sink.fail(error) });
+      }
+      tell(store.stats());
       return undefined;
     });
   }

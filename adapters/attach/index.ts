@@ -12,7 +12,7 @@ export {
   OwnerLostError,
   TakeOverError,
 } from './attach-error.ts';
-export type { AttachedStore, Holder } from './attached-store.ts';
+export type { AttachedStats, AttachedStore, Holder } from './attached-store.ts';
 export type * from './face.ts';
 export type { Role } from './link.ts';
 export { type AttachOptions, openOrAttach } from './open-or-attach.ts';

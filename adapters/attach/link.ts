@@ -19,7 +19,7 @@
  * That no acknowledged write is lost is the store's doing: a buffered write is with the operating system when it is
  * acknowledged, so it is in the log that the next owner reads. That there are never two owners is the lock's.
  */
-import { ClosedError, type Cursor, type Store } from 'alluvium';
+import { BufferOverflowError, ClosedError, type Cursor, type Store } from 'alluvium';
 import type { Anchor } from './anchor.ts';
 import { AttachProtocolError, OwnerLostError, TakeOverError } from './attach-error.ts';
 import type { Connection } from './connection.ts';
@@ -37,6 +37,8 @@ export interface AskOptions {
   readonly holdAt?: Anchor | undefined;
   /** Whether its answer may never come: such a request keeps no process alive, and no store from closing. */
   readonly isIdle?: boolean;
+  /** Whether it is part of what was let in before, a stream or a snapshot: it is taken, however much waits. */
+  readonly isLetIn?: boolean;
   /** For how long it may be asked again: a write is remembered for a time only. Default: for ever. */
   readonly repeatMs?: number;
 }
@@ -46,6 +48,7 @@ const SENDS_MAX = 16;
 
 export class Link {
   readonly #location: string;
+  readonly #waitingRequestsMax: number;
   readonly #search: OwnerSearch;
   #role: Role = 'between';
   #opened: Opened | undefined;
@@ -64,8 +67,10 @@ export class Link {
   #onSettled: (() => void) | undefined;
   readonly #waitingForStore = new Set<(store: Store | undefined) => void>();
 
-  constructor(location: string, options: SearchOptions) {
+  /** @param waitingRequestsMax - how many requests may wait to be sent, beside those of streams that are open */
+  constructor(location: string, options: SearchOptions, waitingRequestsMax: number) {
     this.#location = location;
+    this.#waitingRequestsMax = waitingRequestsMax;
     this.#search = new OwnerSearch(location, options);
   }
 
@@ -86,6 +91,11 @@ export class Link {
   /** Why nobody can attach, where this process has the store and cannot listen. */
   get serveFailure(): unknown {
     return this.#opened?.serveFailure;
+  }
+
+  /** Requests that nobody has been sent yet, as far as they are bounded. */
+  get waitingRequests(): number {
+    return this.#requests.waiting;
   }
 
   get isClosing(): boolean {
@@ -113,7 +123,7 @@ export class Link {
   }
 
   /**
-   * Asks whoever has the store, now or when somebody has it again.
+   * Asks whoever has the store, now or when somebody has it again; BufferOverflowError if too much waits for that already.
    *
    * @returns what takes the request back
    */
@@ -122,9 +132,15 @@ export class Link {
       sink.fail(new ClosedError('store'));
       return () => undefined;
     }
-    const { holdAt, isIdle = false, repeatMs = Infinity } = options;
+    const { holdAt, isIdle = false, isLetIn = false, repeatMs = Infinity } = options;
+    const isCounted = !isIdle && !isLetIn;
+    if (isCounted && this.#requests.waiting >= this.#waitingRequestsMax) {
+      sink.fail(new BufferOverflowError(this.#waitingRequestsMax));
+      return () => undefined;
+    }
     const fresh = { isSent: false, sends: 0, firstSentMs: 0, cancel: undefined };
-    const pending: Pending = { id: this.nextId(), request, sink, anchor: holdAt, isIdle, repeatMs, ...fresh };
+    const kind = { isIdle, isCounted, repeatMs };
+    const pending: Pending = { id: this.nextId(), request, sink, anchor: holdAt, ...kind, ...fresh };
     this.#requests.add(pending);
     this.#send();
     if (this.#role === 'between') {

@@ -24,8 +24,15 @@ export interface AttachOptions extends OpenOptions {
    * TakeOverError; the next call tries again. 0 to 1 hour; default 10,000.
    */
   readonly takeOverMs?: number | undefined;
+  /**
+   * How many calls may wait to be sent to the process that has the store, while the way there is full or nobody has it; more
+   * fail with BufferOverflowError. What streams and snapshots ask for once they were let in is not counted. 1 to 16,777,216;
+   * default 65,536.
+   */
+  readonly waitingRequestsMax?: number | undefined;
 }
 
+const WAITING_REQUESTS_MAX: number = 2 ** 24;
 const WAIT_MS_MAX: number = 60 * 60 * 1000;
 
 /**
@@ -42,15 +49,16 @@ export function openOrAttach(location: string, options: AttachOptions = {}): Ope
   if (typeof location !== 'string' || location === '') {
     throw new InvalidArgumentError('location', 'the path of a directory', location);
   }
-  const { attach = true, attachMs = 5_000, takeOverMs = 10_000, ...openOptions } = options;
+  const { attach = true, attachMs = 5_000, takeOverMs = 10_000, waitingRequestsMax = 65_536, ...openOptions } = options;
   if (typeof attach !== 'boolean') throw new InvalidArgumentError('attach', 'true or false', attach);
   checkWait('attachMs', attachMs);
   checkWait('takeOverMs', takeOverMs);
+  checkCount('waitingRequestsMax', waitingRequestsMax, WAITING_REQUESTS_MAX);
   const absolute = options.fileSystem === undefined ? resolve(location) : location;
   const isServed = attach && options.fileSystem === undefined && options.readOnly !== true;
   return operation((sink) => {
     // Absolute: it is looked for again at a take-over, wherever the process may have gone meanwhile.
-    const link = new Link(absolute, { openOptions, attachMs, takeOverMs, isServed });
+    const link = new Link(absolute, { openOptions, attachMs, takeOverMs, isServed }, waitingRequestsMax);
     begin(absolute, link, openOptions).then(
       (store) => sink.succeed(store),
       (error: unknown) => sink.fail(error),
@@ -73,4 +81,11 @@ async function begin(location: string, link: Link, options: OpenOptions): Promis
 function checkWait(name: string, ms: unknown): void {
   if (typeof ms !== 'number') throw new InvalidArgumentError(name, 'a number of milliseconds', ms);
   if (!(ms >= 0 && ms <= WAIT_MS_MAX)) throw new OutOfRangeError(name, `0 to ${WAIT_MS_MAX} (an hour)`, ms);
+}
+
+function checkCount(name: string, count: unknown, most: number): void {
+  if (typeof count !== 'number') throw new InvalidArgumentError(name, 'a number', count);
+  if (!(Number.isInteger(count) && count >= 1 && count <= most)) {
+    throw new OutOfRangeError(name, `a whole number in [1, ${most}]`, count);
+  }
 }

@@ -40,7 +40,7 @@ class RemotePages<T> implements Pages<T> {
     if (this.#isClosed) return [];
     const [, page] = await Promise.all([
       this.#opened,
-      asked<readonly T[]>(this.#link, { op: 'pull', stream: this.#stream }, { holdAt: this.#anchor }),
+      asked<readonly T[]>(this.#link, { op: 'pull', stream: this.#stream }, { holdAt: this.#anchor, isLetIn: true }),
     ]);
     if (page.length === 0) this.#isClosed = true; // the owner has closed it, too
     return page;
@@ -71,7 +71,11 @@ export class RemoteLetters extends RemotePages<DeadLetter> {
 
 function endStream(link: Link, stream: number, holdAt: Anchor): void {
   if (holdAt.generation !== undefined && holdAt.generation !== link.generation) return; // it went with its owner
-  link.ask({ op: 'streamClose', stream }, { succeed: () => undefined, fail: () => undefined }, { holdAt });
+  link.ask(
+    { op: 'streamClose', stream },
+    { succeed: () => undefined, fail: () => undefined },
+    { holdAt, isLetIn: true },
+  );
 }
 
 interface OpenChanges {
@@ -102,7 +106,7 @@ export class RemoteChanges implements Pages<ChangeEvent> {
     this.#from = options.from ?? 'now';
     this.#isInSnapshot = this.#from === 'snapshot';
     const known = link.cursor;
-    this.#open = this.#begin(); // what comes after 'now' is what comes after this line
+    this.#open = this.#begin(false); // what comes after 'now' is what comes after this line
     if (this.#from !== 'now') return;
     if (known !== undefined) this.#from = known;
     this.#learnPlace(this.#open);
@@ -110,7 +114,7 @@ export class RemoteChanges implements Pages<ChangeEvent> {
 
   async next(): Promise<readonly ChangeEvent[]> {
     while (!this.#isClosed) {
-      this.#open ??= this.#begin();
+      this.#open ??= this.#begin(true);
       try {
         const page = this.#taken(await this.#pull(this.#open));
         if (page !== undefined) return page;
@@ -131,14 +135,15 @@ export class RemoteChanges implements Pages<ChangeEvent> {
     if (this.#open !== undefined) endStream(this.#link, this.#open.stream, this.#open.anchor);
   }
 
-  #begin(): OpenChanges {
+  /** @param isLetIn - whether it was there before, at an owner that has gone */
+  #begin(isLetIn: boolean): OpenChanges {
     const opened = { stream: this.#link.nextId(), anchor: anchor('change stream') };
     const request = {
       op: 'changesOpen',
       stream: opened.stream,
       options: { ...this.#options, from: this.#from },
     } as const;
-    const place = asked<Cursor>(this.#link, request, { holdAt: opened.anchor });
+    const place = asked<Cursor>(this.#link, request, { holdAt: opened.anchor, isLetIn });
     place.catch(() => undefined); // whoever pulls hears of it
     return { ...opened, place };
   }

@@ -13,6 +13,8 @@ export interface Pending {
   readonly anchor: Anchor | undefined;
   /** Whether its answer may never come, as the next change may never: nothing waits for it to end. */
   readonly isIdle: boolean;
+  /** Whether it is one of those whose number is bounded while they are unsent. */
+  readonly isCounted: boolean;
   /** For how long, from its first sending on, it may be sent again. */
   readonly repeatMs: number;
   isSent: boolean;
@@ -27,16 +29,23 @@ export class Requests {
   readonly #pending = new Map<number, Pending>();
   readonly #unsent = new Map<number, Pending>();
   #work = 0;
+  #waiting = 0;
 
   /** Answers that somebody waits for. */
   get work(): number {
     return this.#work;
   }
 
+  /** Those that are counted and have not been sent. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
   add(pending: Pending): void {
     this.#pending.set(pending.id, pending);
     this.#unsent.set(pending.id, pending);
     if (!pending.isIdle) this.#work += 1;
+    if (pending.isCounted) this.#waiting += 1;
   }
 
   get(id: number): Pending | undefined {
@@ -54,7 +63,7 @@ export class Requests {
   }
 
   sent(pending: Pending, nowMs: number): void {
-    this.#unsent.delete(pending.id);
+    this.#noLongerUnsent(pending);
     if (pending.sends === 0) pending.firstSentMs = nowMs;
     pending.isSent = true;
     pending.sends += 1;
@@ -63,7 +72,7 @@ export class Requests {
   /** @returns whether it was still there */
   forget(pending: Pending): boolean {
     if (!this.#pending.delete(pending.id)) return false;
-    this.#unsent.delete(pending.id);
+    this.#noLongerUnsent(pending);
     if (!pending.isIdle) this.#work -= 1;
     return true;
   }
@@ -71,9 +80,15 @@ export class Requests {
   /** Whoever was asked will not answer any more. */
   unsendAll(): void {
     this.#unsent.clear();
+    this.#waiting = 0;
     for (const pending of this.#pending.values()) {
       pending.isSent = false;
+      if (pending.isCounted) this.#waiting += 1;
       this.#unsent.set(pending.id, pending); // the map has them in the order of the calls
     }
+  }
+
+  #noLongerUnsent(pending: Pending): void {
+    if (this.#unsent.delete(pending.id) && pending.isCounted) this.#waiting -= 1;
   }
 }

@@ -8,9 +8,11 @@ import { join, relative } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ConsumerError, open, type Store } from 'alluvium';
 import { type AttachedStore, type AttachOptions, openOrAttach } from 'alluvium/attach';
+import { Desk } from '../../adapters/attach/desk.ts';
 import { encodeMessage, FrameReader } from '../../adapters/attach/frames.ts';
 import { presentCursor } from '../../adapters/attach/present-cursor.ts';
 import { readError, writeError } from '../../adapters/attach/wire-error.ts';
+import { SetClock } from '../support/set-clock.ts';
 import { temporaryDirectories } from '../support/temporary.ts';
 import { inTime, until } from '../support/waiting.ts';
 
@@ -60,7 +62,7 @@ async function talkTo(store: AttachedStore): Promise<Talk> {
 /** Somebody who has the lock, says hello, and answers nobody; with what makes it go away. */
 async function silentOwner(
   directory: string,
-): Promise<{ readonly holder: Store; readonly leave: () => Promise<void> }> {
+): Promise<{ readonly holder: Store; readonly hangUp: () => void; readonly leave: () => Promise<void> }> {
   const holder = await open(directory);
   const cursor = await presentCursor(holder);
   const talking: Socket[] = [];
@@ -73,13 +75,133 @@ async function silentOwner(
   });
   await new Promise<void>((resolve) => server.listen(join(holder.location, 'alluvium.sock'), () => resolve()));
   opened.push(holder);
-  const leave = async (): Promise<void> => {
+  const hangUp = (): void => {
     server.close();
     for (const socket of talking) socket.destroy();
+  };
+  const leave = async (): Promise<void> => {
+    hangUp();
     await holder.close();
   };
-  return { holder, leave };
+  return { holder, hangUp, leave };
 }
+
+describe('calls that nobody can be sent', () => {
+  it('are bounded and counted, and done when there is somebody', async () => {
+    const directory = makeDirectory();
+    const { hangUp, leave } = await silentOwner(directory);
+    const store = await join_(directory, { waitingRequestsMax: 3 });
+    const followed: string[] = [];
+    for (const name of ['one', 'two', 'three', 'four']) {
+      store
+        .changes()
+        .subscribe({ next: () => followed.push(name), error: (error: unknown) => followed.push(String(error)) });
+    }
+    const sent = store.set('sent', '1').then(); // the silent one has it, and does not answer
+    expect(store.waitingRequests).toBe(0);
+    hangUp();
+    await until('nobody', () => store.role === 'between');
+    expect(store.waitingRequests).toBe(1); // to be sent again; what may wait for ever does not count
+    const stop = new AbortController();
+    const calls = [sent, store.set('a', '1').then(), store.set('b', '1', { signal: stop.signal }).then()];
+    expect(store.waitingRequests).toBe(3);
+    const overflow = { code: 'BUFFER_OVERFLOW', capacity: 3, unit: 'values' };
+    await expect(store.get('c')).rejects.toMatchObject(overflow);
+    await expect(store.stats()).rejects.toMatchObject(overflow);
+    store
+      .changes()
+      .subscribe({ error: (error: unknown) => followed.push(`five: ${Reflect.get(Object(error), 'code')}`) });
+    await until('the fifth', () => followed.length === 1);
+    stop.abort();
+    await expect(calls.pop()).rejects.toMatchObject({ name: 'AbortError' });
+    expect(store.waitingRequests).toBe(2);
+    calls.push(store.set('c', '1').then());
+    expect(store.waitingRequests).toBe(3);
+    await leave();
+    await Promise.all(calls);
+    await until('an owner', () => store.role === 'owner');
+    expect(store.waitingRequests).toBe(0);
+    expect((await store.stats()).waitingRequests).toBe(0);
+    for (const key of ['sent', 'a', 'c']) expect(await store.has(key)).toBe(true);
+    expect(await store.has('b')).toBe(false);
+    await until('all streams', () => new Set(followed).size === 5);
+    expect([...new Set(followed)].sort()).toEqual(['five: BUFFER_OVERFLOW', 'four', 'one', 'three', 'two']);
+  });
+
+  it('let go of what is held, however many wait', async () => {
+    const directory = makeDirectory();
+    const owner = await join_(directory);
+    const store = await join_(directory, { waitingRequestsMax: 1 });
+    const value = Buffer.alloc(8 * 1024 * 1024);
+    const snapshot = store.snapshot();
+    await snapshot.get('k');
+    const scan = store.scan()[Symbol.asyncIterator]();
+    await store.set('k', '1');
+    await scan.next();
+    expect((await owner.stats()).snapshots).toBe(1);
+    // The first fills the way there; the second waits for room.
+    const writes = [store.set('k', value).then(), store.set('k', value).then()];
+    expect(store.waitingRequests).toBe(1);
+    await expect(store.get('k')).rejects.toMatchObject({ code: 'BUFFER_OVERFLOW' });
+    snapshot.close();
+    await scan.return?.();
+    await Promise.all(writes);
+    expect((await store.stats()).waitingRequests).toBe(0);
+    const held = async (): Promise<number> => (await owner.stats()).snapshots;
+    for (let tries = 0; tries < 1000 && (await held()) > 0; tries += 1) await new Promise(setImmediate);
+    expect(await held()).toBe(0);
+  });
+
+  it('are counted once, though they were waiting already when the owner went away', async () => {
+    const directory = makeDirectory();
+    const { hangUp, leave } = await silentOwner(directory);
+    const store = await join_(directory, { waitingRequestsMax: 2 });
+    const value = Buffer.alloc(8 * 1024 * 1024);
+    const writes = [store.set('k', value).then(), store.set('k', value).then()];
+    expect(store.waitingRequests).toBe(1);
+    hangUp();
+    await until('nobody', () => store.role === 'between');
+    expect(store.waitingRequests).toBe(2);
+    await leave();
+    await Promise.all(writes);
+    expect(store.waitingRequests).toBe(0);
+  });
+
+  it('refuses other numbers', () => {
+    for (const waitingRequestsMax of [0, 1.5, 2 ** 24 + 1, Number.NaN]) {
+      expect(() => openOrAttach('x', { waitingRequestsMax })).toThrow(RangeError);
+    }
+    expect(() => openOrAttach('x', { waitingRequestsMax: '5' as unknown as number })).toThrow(TypeError);
+  });
+});
+
+describe('a change stream of somebody who is attached', () => {
+  it.each([
+    [undefined, 5000],
+    [700_000, 700_000],
+  ])('tells its place when nothing came for a while: asked for %s, after %i ms', async (progressMs, afterMs) => {
+    const clock = new SetClock(undefined, 5000);
+    const store = await open(makeDirectory(), { clock });
+    opened.push(store);
+    const desk = new Desk(store, await presentCursor(store));
+    const pages: unknown[] = [];
+    const sink = {
+      succeed: (page: unknown) => void pages.push(page),
+      fail: (error: unknown) => void pages.push(error),
+    };
+    desk.answer({ op: 'changesOpen', stream: 1, options: { gte: 'k', lt: 'l', progressMs } }, sink);
+    await until('the stream', () => pages.length === 1);
+    desk.answer({ op: 'pull', stream: 1 }, sink);
+    const { sequence } = await store.set('a', '1');
+    await until('the timer', () => clock.held.includes(afterMs));
+    expect(clock.held).not.toContain(progressMs === undefined ? 700_000 : 5000);
+    expect(pages).toHaveLength(1);
+    clock.fire(afterMs);
+    await until('the place', () => pages.length === 2);
+    expect(pages[1]).toMatchObject([{ type: 'skipped', count: 0, sequence }]);
+    desk.close();
+  });
+});
 
 /** What a process prints. */
 function run(script: string, directory: string, onOutput: () => void = () => undefined): Promise<string> {

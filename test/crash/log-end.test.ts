@@ -3,7 +3,8 @@
 // `docs/guarantees.md` (5): what was never synced; and, where the power has taken the index's end, the last synced group.
 // Method: killed stores in a memory file system, each damage alone. The keys say in which order they were written.
 import { describe, expect, it } from 'vitest';
-import { CorruptionError, type EngineEvent, MemoryFileSystem, open } from '../../src/index.ts';
+import { CorruptionError, type Cursor, type EngineEvent, MemoryFileSystem, open, verify } from '../../src/index.ts';
+import { changesUpTo } from '../support/change-log.ts';
 import { FaultFileSystem } from '../support/fault-file-system.ts';
 
 const DIRECTORY = '/db';
@@ -31,11 +32,10 @@ async function openedOrRefused(fileSystem: MemoryFileSystem): Promise<Opened | C
 }
 
 /** Six groups: the first so many synced, the others buffered. */
-async function killed(synced: number): Promise<MemoryFileSystem> {
-  const fileSystem = new MemoryFileSystem();
+async function killed(synced: number, fileSystem = new MemoryFileSystem(), name = 'k'): Promise<MemoryFileSystem> {
   const store = await open(DIRECTORY, { fileSystem, syncIntervalMs: 60_000 });
   for (let index = 0; index < GROUPS; index += 1) {
-    await store.set(`k${index}`, 'value', { durability: index < synced ? 'synced' : 'buffered' });
+    await store.set(`${name}${index}`, 'value', { durability: index < synced ? 'synced' : 'buffered' });
   }
   const image = fileSystem.crashImage('all', never);
   await store.close();
@@ -45,7 +45,14 @@ async function killed(synced: number): Promise<MemoryFileSystem> {
 const logOf = (image: MemoryFileSystem): string =>
   image.paths().find((path) => /^\/db\/\d+\.log$/.test(path) && image.readFileNow(path).length > 50) ?? '';
 
-const keysUpTo = (count: number): string[] => Array.from({ length: count }, (_, index) => `k${index}`);
+/** The index of that log. */
+const indexOf = (image: MemoryFileSystem): string => {
+  const name = logOf(image).slice(DIRECTORY.length, -'.log'.length);
+  return image.paths().find((path) => path.endsWith(`${name}.index`)) ?? '';
+};
+
+const keysUpTo = (count: number, name = 'k'): string[] =>
+  Array.from({ length: count }, (_, index) => `${name}${index}`);
 
 /** Without the zeros behind it that are reserved for later. */
 function contentOf(image: MemoryFileSystem, log: string): Uint8Array {
@@ -135,21 +142,108 @@ describe('the end of a log', () => {
   });
 });
 
-// Found by T5 on ext4 with data=writeback: a new log whose bytes the power had taken held those of one that was there before.
-it.each(['buffered', 'synced'] as const)('an older log in the place of one that was %s', async (durability) => {
-  const before = await killed(GROUPS);
-  const older = before.readFileNow(logOf(before));
-  const fileSystem = before.crashImage('all', never);
-  const store = await open(DIRECTORY, { fileSystem, syncIntervalMs: 60_000 });
-  await store.set('k0', 'newer', { durability });
-  const image = fileSystem.crashImage('all', never);
-  await store.close();
-  image.writeFileNow(logOf(image), older);
-  const answer = await openedOrRefused(image);
-  if (durability === 'synced') return expect(answer).toBeInstanceOf(CorruptionError);
-  if (answer instanceof CorruptionError) throw answer;
-  expect(answer.keys).toEqual(keysUpTo(GROUPS));
-  expect(answer.events).toContain('logTailDropped');
+// Found by T5 on ext4 with data=writeback: a file whose bytes the power had taken held those of one that was there before.
+describe('blocks of an older file', () => {
+  /** Of the places where one file ends and the other begins. */
+  const STEP = 7;
+  const before = [...keysUpTo(GROUPS), ...keysUpTo(GROUPS, 'l')];
+
+  /** A store of as many synced and buffered groups again, in a log of the same layout; and the bytes of log and index before. */
+  async function again(
+    synced: number,
+    syncedBefore = synced,
+  ): Promise<{ image: MemoryFileSystem; log: string; index: string; older: Uint8Array; olderIndex: Uint8Array }> {
+    const first = await killed(syncedBefore); // its log is shorter: nothing was durable before it
+    const second = await killed(syncedBefore, first.crashImage('all', never), 'l');
+    const older = second.readFileNow(logOf(second));
+    const olderIndex = second.readFileNow(indexOf(second));
+    const image = await killed(synced, second.crashImage('all', never), 'm');
+    return { image, log: logOf(image), index: indexOf(image), older, olderIndex };
+  }
+
+  it.each([0, 2, GROUPS])('at the end of a log take what was never synced, and no more: %i synced', async (synced) => {
+    const { image, log, older } = await again(synced);
+    const newer = image.readFileNow(log);
+    expect(newer).toHaveLength(older.length);
+    const lengths = new Map<number, number>();
+    for (let at = 0; at < newer.length; at += STEP) {
+      const copy = image.crashImage('all', never);
+      const mixed = Buffer.concat([newer.subarray(0, at), older.subarray(at)]);
+      if (mixed.equals(newer)) continue; // the last values have the same end
+      copy.writeFileNow(log, new Uint8Array(mixed));
+      const answer = await openedOrRefused(copy);
+      if (answer instanceof CorruptionError) {
+        lengths.set(-1, at);
+        continue;
+      }
+      const count = answer.keys.length - 2 * GROUPS;
+      expect(answer.keys, `${at}`).toEqual([...before, ...keysUpTo(count, 'm')]);
+      expect(count, `${at}`).toBeGreaterThanOrEqual(synced);
+      expect(answer.events, `${at}`).toContain('logTailDropped');
+      lengths.set(count, at);
+    }
+    const opened = Array.from({ length: GROUPS - synced }, (_, more) => synced + more);
+    expect([...lengths.keys()]).toEqual(synced === 0 ? opened : [-1, ...opened]);
+  });
+
+  it.each([2, 0])('are no history: dropped with the end of a log, %i synced', async (synced) => {
+    const { image, log, older } = await again(synced);
+    const newer = image.readFileNow(log);
+    for (const at of [newer.length - 40, newer.length >> 1, 0]) {
+      if (at === 0 && synced > 0) continue; // that is damage
+      const copy = image.crashImage('all', never);
+      copy.writeFileNow(log, new Uint8Array(Buffer.concat([newer.subarray(0, at), older.subarray(at)])));
+      const events: string[] = [];
+      const onEvent = ({ type }: EngineEvent): void => void events.push(type);
+      const cursors = new Map<string, string>();
+      for (let life = 0; life < 3; life += 1) {
+        const store = await open(DIRECTORY, { fileSystem: copy, onEvent });
+        const keys: string[] = [];
+        for await (const { key } of store.scan()) keys.push(Buffer.from(key).toString());
+        const { sequence } = await store.set(`z${life}`, 'value');
+        const changes = await changesUpTo(store, 'start', sequence);
+        const changed = changes.map(({ key }) => Buffer.from(key).toString());
+        expect(changed.filter((key) => key < 'z').sort(), `${at}`).toEqual(keys.filter((key) => key < 'z'));
+        const sequences = changes.map((change) => change.sequence);
+        expect(sequences, `${at}`).toEqual([...new Set(sequences)].sort((one, other) => one - other));
+        // Places of before lead on.
+        for (const [key, cursor] of cursors) {
+          const [next] = await changesUpTo(store, cursor as Cursor, sequence);
+          expect(Buffer.from(next?.key ?? []).toString(), key).toBe(changed[changed.indexOf(key) + 1]);
+        }
+        for (const { key, cursor } of changes.slice(0, -1)) cursors.set(Buffer.from(key).toString(), cursor);
+        await store.close();
+      }
+      expect(events.filter((type) => type === 'logTailDropped' || type === 'historyLost')).toEqual(['logTailDropped']);
+      expect((await verify(DIRECTORY, { fileSystem: copy })).findings).toEqual([]);
+    }
+  });
+
+  it.each(['', '.index'])('do not count for more than damage, where something synced is gone: log%s', async (also) => {
+    const { image, log, index, older, olderIndex } = await again(GROUPS);
+    image.writeFileNow(log, older);
+    if (also !== '') image.writeFileNow(index, olderIndex);
+    const answer = await openedOrRefused(image);
+    if (also === '') return expect(answer).toBeInstanceOf(CorruptionError);
+    // With what the index said, all is gone that could tell of more; what is left is whole.
+    expect(answer).toMatchObject({ keys: before, events: expect.arrayContaining(['logTailDropped']) as unknown });
+  });
+
+  it.each([
+    [0, 0],
+    [2, 2],
+    [GROUPS, GROUPS],
+    [GROUPS, 0], // an older index that claims nothing: what is synced in the log counts all the same
+  ])('in the place of an index take nothing: %i synced, and %i before', async (synced, syncedBefore) => {
+    const { image, index, olderIndex } = await again(synced, syncedBefore);
+    for (let at = 0; at <= olderIndex.length; at += STEP) {
+      const copy = image.crashImage('all', never);
+      const mixed = Buffer.concat([image.readFileNow(index).subarray(0, at), olderIndex.subarray(at)]);
+      copy.writeFileNow(index, new Uint8Array(mixed));
+      const answer = await openedOrRefused(copy);
+      expect(answer, `${at}`).toMatchObject({ keys: [...before, ...keysUpTo(GROUPS, 'm')] });
+    }
+  });
 });
 
 describe('logs of memtables that wait for their flush', () => {

@@ -65,7 +65,7 @@ export const rooms = [
   {
     name: 'consumer',
     mutate: ['src/streams/consumer-record.ts', 'src/streams/consumer-progress.ts', 'src/streams/consumer-retries.ts'],
-    tests: ['test/streams/{consumer,consumer-commits,consumer-control}.test.ts'],
+    tests: ['test/streams/consumer-{record,progress,retries}.test.ts'],
   },
   {
     name: 'memtable',

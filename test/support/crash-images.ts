@@ -10,13 +10,14 @@ import { type CrashMode, MemoryFileSystem } from '../../src/index.ts';
 import type { Demand } from './tracked-writes.ts';
 import { randomOf } from './runs.ts';
 
-/** What is taken at each crash point: a kill, and ten power cuts, of which eight are drawn. */
+/** What is taken at each crash point: a kill, and fourteen power cuts, of which twelve are drawn. */
 export const CRASH_MODES: readonly CrashMode[] = [
   'all',
   'synced',
   'zeros',
   ...Array.from({ length: 4 }, () => 'prefix' as const),
   ...Array.from({ length: 4 }, () => 'sectors' as const),
+  ...Array.from({ length: 4 }, () => 'stale' as const),
 ];
 
 /** Calls that change nothing leave the same images as the next call that does, when more is acknowledged. */

@@ -13,6 +13,8 @@ import type { TextEntry } from './sorted-model.ts';
 import { type Demand, TrackedWrites, type WriteState } from './tracked-writes.ts';
 
 export const DIRECTORY = '/db';
+/** What a power cut may bring back of files that were removed: the newest thirty or so. */
+const REMOVED_BYTES_KEPT_MAX = 65_536;
 
 /**
  * - `'kv'`: writes, flushes, compactions, and the store closed and opened now and then.
@@ -74,7 +76,7 @@ export class Workload {
     this.options = isHistoryShort ? { ...options, historyBytesMax: 0 } : options;
     this.tracked = new TrackedWrites(this.#random);
     this.consumers = new CrashConsumers(seed + 2);
-    this.fileSystem = new MemoryFileSystem({ onOperation });
+    this.fileSystem = new MemoryFileSystem({ onOperation, removedBytesKeptMax: REMOVED_BYTES_KEPT_MAX });
     // A call takes effect some turns after it was made, as on a disk: else an answer that comes too early would not show.
     const turns = randomOf(seed + 1);
     this.#slowFileSystem = new DelayedFileSystem(this.fileSystem, async () => {

@@ -1,15 +1,17 @@
 /** The system's clock, but for the date, which stands still until it is set, and long timers, which fire when told to. */
 import { type Clock, systemClock } from '../../src/streams/clock.ts';
 
-/** Timers from here on are held. */
+/** Timers from here on are held, if nothing else is said. */
 const LONG_MS = 10_000;
 
 export class SetClock implements Clock {
   dateMs: number;
+  readonly #longMs: number;
   readonly #held = new Map<() => void, number>();
 
-  constructor(dateMs = 1_700_000_000_000) {
+  constructor(dateMs = 1_700_000_000_000, longMs: number = LONG_MS) {
     this.dateMs = dateMs;
+    this.#longMs = longMs;
   }
 
   now(): number {
@@ -29,7 +31,7 @@ export class SetClock implements Clock {
   }
 
   setTimer(work: () => void, ms: number): () => void {
-    if (ms < LONG_MS) return systemClock.setTimer(work, ms);
+    if (ms < this.#longMs) return systemClock.setTimer(work, ms);
     const timer = (): void => work();
     this.#held.set(timer, ms);
     return () => void this.#held.delete(timer);

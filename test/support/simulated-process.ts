@@ -6,6 +6,8 @@ import { DelayedFileSystem } from './delayed-file-system.ts';
 import type { Mortal, SimulatedTime } from './simulated-time.ts';
 
 export const DIRECTORY = '/db';
+/** What a power cut may bring back of files that were removed. */
+const REMOVED_BYTES_KEPT_MAX = 1_048_576;
 
 const CODES = ['EIO', 'ENOSPC', 'EMFILE', 'EACCES'] as const;
 /** Calls that no disk and no quota makes fail. */
@@ -24,7 +26,7 @@ export class SimulatedMachine {
 
   constructor(time: SimulatedTime) {
     this.time = time;
-    this.memory = new MemoryFileSystem({ onOperation: this.#onOperation });
+    this.memory = new MemoryFileSystem({ onOperation: this.#onOperation, removedBytesKeptMax: REMOVED_BYTES_KEPT_MAX });
   }
 
   readonly #onOperation = ({ name, path, bytes }: FileOperation): Error | undefined => {

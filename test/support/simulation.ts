@@ -30,7 +30,7 @@ export const VIRTUAL_MS = 600_000;
 const PATIENCE_MS = 300_000;
 /** What transient faults may be answered with. Anything else, `CORRUPTION` above all, is a lie. */
 const ALLOWED: ReadonlySet<string> = new Set(['IO', 'NO_SPACE', 'READ_ONLY', 'CLOSED']);
-const MODES: readonly CrashMode[] = ['all', 'all', 'synced', 'zeros', 'prefix', 'sectors'];
+const MODES: readonly CrashMode[] = ['all', 'all', 'synced', 'zeros', 'prefix', 'sectors', 'stale', 'stale'];
 const MARKERS = 'w/';
 /** What the consumer writes: out of its own range. */
 const OUTPUTS = 'x/';

@@ -16,8 +16,10 @@ import { Inode } from './memory-inode.ts';
  *   at a sector; of the names an ordered prefix.
  * - `'sectors'`: any unsynced sectors survive, the others are zeros or garbage, and the size is any; of the names an
  *   ordered prefix or any subset.
+ * - `'stale'`: the same, but instead of garbage there is what files that were removed had in them, as a file system leaves it
+ *   that does not order data before its journal. Without such files (`removedBytesKeptMax`) there are zeros.
  */
-export type CrashMode = 'all' | 'synced' | 'zeros' | 'prefix' | 'sectors';
+export type CrashMode = 'all' | 'synced' | 'zeros' | 'prefix' | 'sectors' | 'stale';
 
 /** A source of numbers in [0, 1), as `Math.random`; seeded in tests, so that each image can be made again. */
 export type RandomSource = () => number;
@@ -31,8 +33,17 @@ export interface FileTree {
   readonly units: readonly NameChangeUnit[];
 }
 
-/** The tree after a crash. Shares buffers with the original where bytes agree, and never changes it. */
-export function crashTree(tree: FileTree, mode: CrashMode, random: RandomSource): FileTree {
+/**
+ * The tree after a crash. Shares buffers with the original where bytes agree, and never changes it.
+ *
+ * @param removed - contents of removed files, for `'stale'`
+ */
+export function crashTree(
+  tree: FileTree,
+  mode: CrashMode,
+  random: RandomSource,
+  removed: readonly Uint8Array[] = [],
+): FileTree {
   if (mode === 'all') return copyTree(tree);
   const names = new Map<Directory, Map<string, FileNode>>();
   for (const unit of survivingUnits(tree.units, mode, random)) {
@@ -45,7 +56,7 @@ export function crashTree(tree: FileTree, mode: CrashMode, random: RandomSource)
       applyChange(map, change);
     }
   }
-  const copier = new Copier((inode) => survivingInode(inode, mode, random));
+  const copier = new Copier((inode) => survivingInode(inode, mode, random, removed));
   const root = copier.directory(tree.root);
   for (let next = copier.takeUnfilled(); next !== undefined; next = copier.takeUnfilled()) {
     for (const [name, node] of names.get(next.from) ?? next.from.synced) {
@@ -125,10 +136,17 @@ function survivingUnits(
   return isOrdered ? units.slice(0, below(units.length + 1, random)) : units.filter(() => random() < 0.5);
 }
 
-function survivingInode(inode: Inode, mode: Exclude<CrashMode, 'all'>, random: RandomSource): Inode {
-  const bytes = survivingBytes(inode, mode, random);
-  const { durableReservedEnd, reservedEnd, size } = inode;
+function survivingInode(
+  inode: Inode,
+  mode: Exclude<CrashMode, 'all'>,
+  random: RandomSource,
+  removed: readonly Uint8Array[],
+): Inode {
+  const { durableReservedEnd, pendingStart, reservedEnd, size } = inode;
   const isUndecided = reservedEnd > size && reservedEnd > durableReservedEnd && mode !== 'synced';
+  if (mode === 'stale' && (isUndecided || pendingStart < size))
+    return Inode.durable(staleBytes(inode, random, removed));
+  const bytes = survivingBytes(inode, mode, random);
   const isKept = isUndecided && (mode === 'zeros' || random() < 0.5);
   const end = isKept ? reservedEnd : durableReservedEnd;
   if (end <= bytes.length) return Inode.durable(bytes);
@@ -148,6 +166,7 @@ function survivingBytes(inode: Inode, mode: Exclude<CrashMode, 'all'>, random: R
       return durableBytes(inode, end === pendingStart ? durableSize : end);
     }
     case 'sectors':
+    case 'stale':
       return scatteredBytes(inode, random);
   }
 }
@@ -184,6 +203,36 @@ function scatteredBytes(inode: Inode, random: RandomSource): Uint8Array {
     if (fate >= 0.75) for (let at = start; at < sectorEnd; at += 1) bytes[at] = below(256, random);
     else if (fate >= 0.5) bytes.fill(0, start, sectorEnd);
     start = sectorEnd;
+  }
+  return bytes;
+}
+
+/**
+ * From some sector on nothing of what was written is there, but what a removed file had; or each sector by itself is there, zeros,
+ * or such bytes. Not in the sector of the last durable byte, nor in room whose zeros are durable: those were this file's already.
+ * A file that has the same layout is as likely to be met at the same offset as anywhere.
+ */
+function staleBytes(inode: Inode, random: RandomSource, removed: readonly Uint8Array[]): Uint8Array {
+  const { pendingStart, durableReservedEnd, size, visibleSize } = inode;
+  const durableEnd = Math.max(inode.durableSize, durableReservedEnd);
+  const end = random() < 0.5 ? visibleSize : durableEnd + below(Math.max(0, visibleSize - durableEnd) + 1, random);
+  const bytes = new Uint8Array(end);
+  bytes.set(durableBytes(inode, Math.min(end, size)));
+  const former = removed[below(removed.length, random)] ?? new Uint8Array(0);
+  const isShifted = random() < 0.5;
+  const shift = isShifted ? SECTOR_BYTES * below(Math.ceil(former.length / SECTOR_BYTES), random) : 0;
+  const firstSector = Math.ceil(pendingStart / SECTOR_BYTES);
+  const sectors = Math.max(0, Math.ceil(end / SECTOR_BYTES) - firstSector);
+  const allFrom = random() < 0.5 ? firstSector + below(sectors, random) : Infinity;
+  const from = isShifted ? shift - firstSector * SECTOR_BYTES : 0;
+  for (let sector = firstSector; sector < firstSector + sectors; sector += 1) {
+    const start = sector * SECTOR_BYTES;
+    const fate = allFrom === Infinity ? random() : sector < allFrom ? 0 : 1;
+    if (fate < 0.4) continue;
+    const sectorEnd = Math.min(end, start + SECTOR_BYTES);
+    bytes.fill(0, start, sectorEnd);
+    const isOwn = start < durableReservedEnd;
+    if (fate >= 0.5 && !isOwn) bytes.set(former.subarray(start + from, Math.max(start, sectorEnd) + from), start);
   }
   return bytes;
 }

@@ -22,6 +22,11 @@ const DIRECTORY_MODE = 0o700;
 export interface MemoryFileSystemOptions {
   /** Bytes that all files may hold together; beyond it, writes fail with NoSpaceError. Default 2^40. */
   readonly capacityBytes?: number;
+  /**
+   * Of removed files, the bytes that are kept, the oldest going first: a crash image of mode `'stale'` has them in the place of what was
+   * not synced. In bytes; default 0. For tests.
+   */
+  readonly removedBytesKeptMax?: number;
   /** Called before every call; may make it fail. For tests. */
   readonly onOperation?: FileOperationHook;
 }
@@ -40,12 +45,16 @@ export class MemoryFileSystem implements FileSystem {
   readonly #host: OpenFileHost;
   readonly #capacityBytes: number;
   readonly #locks = new Map<Directory, LockHolder>();
+  readonly #removedBytesKeptMax: number;
+  #removed: Uint8Array[] = [];
+  #removedBytes = 0;
   #root = new Directory();
   #pending = new PendingChanges();
   #usedBytes = 0;
 
   constructor(options: MemoryFileSystemOptions = {}) {
     this.#capacityBytes = options.capacityBytes ?? CAPACITY_BYTES_DEFAULT;
+    this.#removedBytesKeptMax = options.removedBytesKeptMax ?? 0;
     this.#gate = new OperationGate(options.onOperation);
     this.#host = {
       gate: this.#gate,
@@ -178,8 +187,11 @@ export class MemoryFileSystem implements FileSystem {
    * @param options - of the new file system
    */
   crashImage(mode: CrashMode, random: RandomSource, options: MemoryFileSystemOptions = {}): MemoryFileSystem {
-    const image = new MemoryFileSystem({ capacityBytes: this.#capacityBytes, ...options });
-    image.#adopt(crashTree({ root: this.#root, units: this.#pending.units }, mode, random));
+    const capacityBytes = this.#capacityBytes;
+    const removedBytesKeptMax = this.#removedBytesKeptMax;
+    const image = new MemoryFileSystem({ capacityBytes, removedBytesKeptMax, ...options });
+    image.#adopt(crashTree({ root: this.#root, units: this.#pending.units }, mode, random, this.#removed));
+    for (const bytes of this.#removed) image.#keepRemoved(bytes);
     return image;
   }
 
@@ -297,7 +309,16 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   #freeIfUnused(inode: Inode): void {
-    if (inode.linkCount === 0 && inode.openCount === 0) this.#usedBytes -= inode.visibleSize;
+    if (inode.linkCount > 0 || inode.openCount > 0) return;
+    this.#usedBytes -= inode.visibleSize;
+    this.#keepRemoved(inode.view());
+  }
+
+  #keepRemoved(bytes: Uint8Array): void {
+    if (bytes.length === 0 || bytes.length > this.#removedBytesKeptMax) return;
+    this.#removed.push(bytes);
+    this.#removedBytes += bytes.length;
+    while (this.#removedBytes > this.#removedBytesKeptMax) this.#removedBytes -= this.#removed.shift()?.length ?? 0;
   }
 
   /** Takes a tree over, and counts its names and bytes. */

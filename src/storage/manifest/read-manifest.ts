@@ -4,10 +4,14 @@ import { ComparatorMismatchError, CorruptionError, IoError } from '../../errors.
 import { COMPARATOR_NAME } from '../codec/compare.ts';
 import { CURRENT, manifestName, pathOf } from '../file-names.ts';
 import type { FileSystem, ReadableFile } from '../file-system/file-system.ts';
-import { RecordReader } from '../wal/record-reader.ts';
+import { HEADER_BYTES } from '../wal/record-format.ts';
+import { type ReadOutcome, RecordReader } from '../wal/record-reader.ts';
 import { LEVELS } from './table-meta.ts';
 import { Version } from './version.ts';
 import { decodeVersionEdit, type VersionEdit } from './version-edit.ts';
+
+/** What a disk writes at once, at least. */
+const SECTOR_BYTES = 512;
 
 export interface ManifestState {
   readonly version: Version;
@@ -43,7 +47,12 @@ function applyEdit(replay: Replay, edit: VersionEdit, directory: string, file: s
   for (const { level, key } of edit.compactionPointers ?? []) replay.compactionPointers[level] = key;
 }
 
-async function replayEdits(file: ReadableFile, name: string, directory: string): Promise<ManifestState> {
+async function replayEdits(
+  file: ReadableFile,
+  name: string,
+  directory: string,
+  fileNumber: number,
+): Promise<ManifestState> {
   const reader = new RecordReader(file, name);
   const replay: Replay = {
     version: Version.empty,
@@ -55,13 +64,19 @@ async function replayEdits(file: ReadableFile, name: string, directory: string):
   };
   for (let outcome = await reader.next(); ; outcome = await reader.next()) {
     if (outcome.type === 'end') break;
+    const { offset } = outcome;
     if (outcome.type !== 'record') {
-      await checkNothingBehind(reader, name, outcome.offset, outcome.reason);
+      await checkNothingBehind(reader, name, fileNumber, offset, outcome.reason);
       break;
     }
-    const edit = decodeVersionEdit(outcome.bytes, name, outcome.offset);
+    const edit = decodeVersionEdit(outcome.bytes, name, offset);
+    const isOfAnother = offset > 0 && (E.isLeft(edit) ? mayBeLeftOver(outcome) : !isOf(edit.right, fileNumber));
+    if (isOfAnother) {
+      await checkNothingBehind(reader, name, fileNumber, offset, 'an edit stands here that is of another file');
+      break;
+    }
     if (E.isLeft(edit)) throw edit.left;
-    applyEdit(replay, edit.right, directory, name, outcome.offset);
+    applyEdit(replay, edit.right, directory, name, offset);
   }
   const { nextFileNumber, lastSequence, logNumber } = replay;
   if (nextFileNumber === undefined || lastSequence === undefined || logNumber === undefined) {
@@ -71,13 +86,40 @@ async function replayEdits(file: ReadableFile, name: string, directory: string):
 }
 
 /**
- * The power may leave anything of the one edit that was not synced yet: a part, zeros, garbage. What such an edit named was
- * not relied upon, and what it replaced is still there. But edits are synced one by one; so if another one can be read
- * behind it, it was whole once. (If the very last one was whole once, files that the edits before it name have gone.)
+ * Whether an edit behind the first one can be of the MANIFEST with this number, and not of an older one whose blocks a power
+ * cut has left here: only the first has a comparator, and numbers are given out upwards, so that all edits know of a higher one.
  */
-async function checkNothingBehind(reader: RecordReader, name: string, offset: number, reason: string): Promise<void> {
-  const behind = await reader.resync();
-  if (behind.type === 'record') throw new CorruptionError(name, offset, `${reason}, and there are edits behind it`);
+function isOf({ comparator, nextFileNumber }: VersionEdit, fileNumber: number): boolean {
+  return comparator !== COMPARATOR_NAME && (nextFileNumber === undefined || nextFileNumber > fileNumber);
+}
+
+/** Whether a record that is no edit may be of a file that was removed: it begins with a sector, or one begins in it. */
+function mayBeLeftOver({ bytes, offset, endOffset }: Extract<ReadOutcome, { type: 'record' }>): boolean {
+  return offset % SECTOR_BYTES === 0 || endOffset - offset > HEADER_BYTES + bytes.length;
+}
+
+/**
+ * The power may leave anything of the one edit that was not synced yet: a part, zeros, garbage, what a file that was removed
+ * had in the same blocks. What such an edit named was not relied upon, and what it replaced is still there. But edits are
+ * synced one by one; so if another one can be read behind it, it was whole once. (If the very last one was whole once, files
+ * that the edits before it name have gone.)
+ */
+async function checkNothingBehind(
+  reader: RecordReader,
+  name: string,
+  fileNumber: number,
+  offset: number,
+  reason: string,
+): Promise<void> {
+  let behind = await reader.next();
+  if (behind.type !== 'record') behind = await reader.resync();
+  for (; behind.type !== 'end'; behind = behind.type === 'record' ? await reader.next() : await reader.resync()) {
+    if (behind.type !== 'record') continue;
+    const edit = decodeVersionEdit(behind.bytes, name, behind.offset);
+    if (E.isRight(edit) && isOf(edit.right, fileNumber)) {
+      throw new CorruptionError(name, offset, `${reason}, and there are edits behind it`);
+    }
+  }
 }
 
 export async function readManifest(
@@ -94,7 +136,7 @@ export async function readManifest(
     throw new CorruptionError(CURRENT, 0, `it names ${name}, which is missing`, { cause: error });
   }
   try {
-    return await replayEdits(file, name, directory);
+    return await replayEdits(file, name, directory, fileNumber);
   } finally {
     await file.close();
   }

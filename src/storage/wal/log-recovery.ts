@@ -20,8 +20,12 @@
  *
  * - A mark claims more than was recovered, although all records up to it were read: a log, or the end of one, is missing.
  * - All records were read, and an index claims more: the end of the last log is missing, or all of it.
- * - The first batch of a log is not the one that its index begins with, or one that is in tables: it is another log.
- * - A batch is malformed, or its sequence numbers are not all above those before it, though its checksum is right: damage.
+ * - A record has a right checksum, and is no batch, or one whose numbers were met before, in a log or in tables. Some file systems
+ *   (ext4 with `data=writeback`) give a file that grows the blocks of one that was removed, with what was in them, if the power
+ *   fails before the new bytes are written. So it is judged as a bad record is: what was claimed must be there, the rest was
+ *   never durable. In a log of LevelDB nothing vouches for anything: there it is damage.
+ * - The first batch of a log is not the one that its index begins with: it is another log. If what the index says was met before,
+ *   the index, which is not synced, is itself of an older log, and says nothing.
  * - The first batch of a log of ours leaves out numbers after the log before, if that is not LevelDB's: the end of the older
  *   log may have been lost while the younger one was kept, and what is recovered must have no hole.
  *
@@ -146,12 +150,13 @@ class Behind {
   /** The lowest sequence number of a batch that was not recovered. */
   batchSequence: number | undefined;
 
-  note(bytes: Uint8Array, recovered: number | undefined): void {
+  /** @param known - the last number that is recovered, or surely in tables */
+  note(bytes: Uint8Array, known: number): void {
     const batch = checkBatch(bytes, 0, bytes.length);
     if (E.isLeft(batch)) return; // found by guessing, perhaps: it proves nothing
     const { sequence, count } = batch.right;
     if (count === 0) this.claim = Math.max(this.claim, sequence);
-    else if (sequence > (recovered ?? 0)) this.batchSequence = Math.min(this.batchSequence ?? sequence, sequence);
+    else if (sequence > known) this.batchSequence = Math.min(this.batchSequence ?? sequence, sequence);
   }
 }
 
@@ -217,12 +222,12 @@ class LogRecovery {
         }
         const { bytes, offset } = outcome;
         const batch = checkBatch(bytes, 0, bytes.length);
-        if (E.isLeft(batch)) return { index, offset, reason: batch.left.reason, behind: undefined };
+        if (E.isLeft(batch)) return await this.#misplaced(batch.left.reason, index, offset, reader);
         const { sequence, count } = batch.right;
         this.#meet(count);
         const found = count === 0 ? this.#takeMark(sequence, index, offset) : this.#checkOrder(sequence, index, offset);
         if (found === 'hole') return await this.#holeBefore(sequence, index, reader);
-        if (found === 'other') return await this.#otherLog(sequence, index, offset);
+        if (found === 'old') return await this.#misplaced(this.#tooLow(sequence), index, offset, reader);
         if (found !== undefined) return found;
         if (count === 0) continue;
         const step = this.#sink.batch(bytes, 0, bytes.length, sequence, count, log, offset);
@@ -266,21 +271,27 @@ class LogRecovery {
     return { ...place, reason: `what stood before is missing: ${this.#lost(sequence)}`, behind: undefined };
   }
 
-  #checkOrder(sequence: number, index: number, offset: number): Break | 'hole' | 'other' | undefined {
+  #checkOrder(sequence: number, index: number, offset: number): Break | 'hole' | 'old' | undefined {
     const first = this.#isFirstBatch ? this.#firstOf(index) : undefined;
     this.#isFirstBatch = false;
-    if (this.#isOurs === true && first !== undefined && sequence !== first) return 'other';
-    const isCounted = this.#claims.isManifestOurs && this.#recovered === undefined && sequence <= this.#tablesLast;
-    if (this.#isOurs === true && isCounted) {
-      const reason = `it begins with sequence number ${sequence}, and up to ${this.#tablesLast} all is in tables`;
-      return { index, offset, reason, behind: undefined };
-    }
-    const recovered = this.#recovered;
-    if (recovered !== undefined && sequence <= recovered) {
-      const reason = `a write batch begins with sequence number ${sequence}, the one before ends with ${recovered}`;
+    if (sequence <= this.#known) return 'old';
+    if (this.#isOurs === true && first !== undefined && first > this.#known && first !== sequence) {
+      const reason = `it begins with sequence number ${sequence}, and its index says that it began with ${first}`;
       return { index, offset, reason, behind: undefined };
     }
     return this.#seam !== undefined && sequence > this.#last + 1 ? 'hole' : undefined;
+  }
+
+  /** No record that is still to come has a number up to here. The number of a MANIFEST that is not ours may be too high. */
+  get #known(): number {
+    const isCounted = this.#isOurs === true && this.#claims.isManifestOurs;
+    return this.#recovered ?? (isCounted ? this.#tablesLast : -1);
+  }
+
+  #tooLow(sequence: number): string {
+    return this.#recovered === undefined
+      ? `it begins with sequence number ${sequence}, and up to ${this.#tablesLast} all is in tables`
+      : `a write batch begins with sequence number ${sequence}, the one before ends with ${this.#recovered}`;
   }
 
   /** What the index of a log says that it begins with. */
@@ -288,16 +299,9 @@ class LogRecovery {
     return this.#claims.firsts.get((this.#logs[index] as LogFile).number);
   }
 
-  /**
-   * It is another log than its index is of. Where some of it was durable, somebody has put it there. Where nothing was, a power
-   * cut may have: a file system that does not order data before its journal (ext4 with `data=writeback`) gives a new file the
-   * blocks of an old one, and what was in them, if the power fails before the new bytes are written. (Found by T5.)
-   */
-  async #otherLog(sequence: number, index: number, offset: number): Promise<Break> {
-    const first = this.#firstOf(index) ?? 0;
-    const reason = `it begins with sequence number ${sequence}, and its index says that it began with ${first}`;
-    // What else is in this log says nothing of what should be; later logs may.
-    const behind = this.#claims.durable >= first ? undefined : await this.#lookBehind(index + 1);
+  /** A record that was written, but not here. (Found by T5.) */
+  async #misplaced(reason: string, index: number, offset: number, reader: RecordReader): Promise<Break> {
+    const behind = this.#isOurs === true ? await this.#lookBehind(index, reader) : undefined;
     return { index, offset, reason, behind };
   }
 
@@ -307,16 +311,16 @@ class LogRecovery {
     return { ...seam, reason, behind: await this.#lookBehind(index, reader) };
   }
 
-  /** Reads on from the reader's place, or from the beginning of a log, over everything broken, to the end of the last log. */
-  async #lookBehind(index: number, reader?: RecordReader): Promise<Behind> {
+  /** Reads on from the reader's place, over everything broken, to the end of the last log. */
+  async #lookBehind(index: number, reader: RecordReader): Promise<Behind> {
     const behind = new Behind();
     for (let at = index; at < this.#logs.length; at += 1) {
       const log = this.#logs[at] as LogFile;
-      const records = at === index && reader !== undefined ? reader : new RecordReader(log.file, log.name);
+      const records = at === index ? reader : new RecordReader(log.file, log.name);
       let outcome = await records.next();
       while (outcome.type !== 'end') {
         if (outcome.type === 'record') {
-          behind.note(outcome.bytes, this.#recovered);
+          behind.note(outcome.bytes, this.#known);
           outcome = await records.next();
         } else {
           outcome = await records.resync();

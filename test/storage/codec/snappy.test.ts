@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { crc32c } from '../../../src/storage/codec/crc32c.ts';
 import { Malformed } from '../../../src/storage/codec/malformed.ts';
 import {
   snappyCompress,
@@ -9,6 +10,7 @@ import {
   SNAPPY_UNCOMPRESSED_BYTES_MAX,
 } from '../../../src/storage/codec/snappy.ts';
 import { writeVarint } from '../../../src/storage/codec/varint.ts';
+import { randomOf } from '../../support/runs.ts';
 
 const GUARD = 0xa5;
 
@@ -19,7 +21,7 @@ function compress(data: Uint8Array): Uint8Array {
   const end = snappyCompress(padded, 3, 3 + data.length, into, 5);
   expect(end - 5).toBeLessThanOrEqual(snappyMaxCompressedLength(data.length));
   expect(into.subarray(0, 5).every((byte) => byte === GUARD)).toBe(true);
-  expect(into.subarray(-5).every((byte) => byte === GUARD)).toBe(true);
+  expect(into.subarray(end).every((byte) => byte === GUARD)).toBe(true);
   return into.slice(5, end);
 }
 
@@ -258,4 +260,159 @@ it('a damaged stream is reported, or decompresses to the length announced', () =
     }),
     { numRuns: 500 },
   );
+});
+
+it.each([
+  ['output is longer than announced', [2, 2 << 2, ...ascii('abc')]],
+  ['output is longer than announced', [6, 2 << 2, ...ascii('abc'), 0x01, 1]],
+  ['output is shorter than announced', [4, 2 << 2, ...ascii('abc')]],
+  ['literal length is cut short', [3, 61 << 2, 2]],
+  ['literal length is cut short', [3, 60 << 2]],
+  ['literal is cut short', [3, 60 << 2, 2]],
+  ['literal is cut short', [3, 2 << 2, ...ascii('ab')]],
+  ['copy is cut short', [7, 2 << 2, ...ascii('abc'), 0x01]],
+  ['copy reaches before the output', [7, 2 << 2, ...ascii('abc'), 0x01, 4]],
+])('says that the %s, where that is found: %j', (reason, stream) => {
+  expect(() => decompress(Uint8Array.from(stream))).toThrow(`snappy ${reason}`);
+});
+
+it('says where: at the element, or at the end', () => {
+  const offsetOf = (stream: readonly number[]): unknown => {
+    try {
+      decompress(Uint8Array.from(stream));
+    } catch (error) {
+      return error instanceof Malformed ? error.offset - 1 : error; // one byte stands before it
+    }
+    return undefined;
+  };
+  expect(offsetOf([7, 2 << 2, ...ascii('abc'), 0x01, 4])).toBe(5);
+  expect(offsetOf([4, 2 << 2, ...ascii('abc')])).toBe(5);
+});
+
+it('believes no more than the bytes of the stream can hold, wherever it begins', () => {
+  const bytes = new Uint8Array(1000);
+  writeVarint(bytes, 500, 221);
+  expect(() => snappyUncompressedLength(bytes, 500, 510)).toThrow('can hold');
+  expect(snappyUncompressedLength(bytes, 500, 511)).toBe(221);
+  expect(snappyMaxCompressedLength(600)).toBe(732);
+});
+
+it('reads a copy from further back than 16 bits reach', () => {
+  const data = Array.from({ length: 200_000 }, (_, index) => Math.imul(index, 0x9e37_79b1) >>> 24);
+  const last = data.length - 1;
+  for (const distance of [65_536, 70_001, 200_000]) {
+    const back = [distance & 0xff, (distance >>> 8) & 0xff, distance >>> 16, 0];
+    const literal = [62 << 2, last & 0xff, (last >>> 8) & 0xff, last >>> 16, ...data];
+    const output = decompress(Uint8Array.from([...announce(data.length + 20), ...literal, (19 << 2) | 3, ...back]));
+    const from = data.length - distance;
+    expect([...output.subarray(data.length)]).toEqual(data.slice(from, from + 20));
+  }
+});
+
+/** What a stream consists of: `L<length>` and `C<length>@<distance>`, with the bytes that each takes. */
+function elementsOf(stream: Uint8Array): readonly string[] {
+  const elements: string[] = [];
+  let at = 1;
+  while ((stream[at - 1] as number) >= 0x80) at += 1;
+  const little = (from: number, count: number): number =>
+    Array.from({ length: count }, (_, index) => (stream[from + index] as number) * 256 ** index).reduce(
+      (a, b) => a + b,
+      0,
+    );
+  while (at < stream.length) {
+    const start = at;
+    const tag = stream[at] as number;
+    const upper = tag >>> 2;
+    const type = tag & 3;
+    if (type === 0) {
+      const more = Math.max(0, upper - 59);
+      const length = 1 + (more === 0 ? upper : little(at + 1, more));
+      at += 1 + more + length;
+      elements.push(`L${length} in ${at - start}`);
+    } else {
+      const length = type === 1 ? 4 + (upper & 7) : upper + 1;
+      const distance = type === 1 ? (tag >>> 5) * 256 + little(at + 1, 1) : little(at + 1, type === 2 ? 2 : 4);
+      at += type === 3 ? 5 : type + 1;
+      elements.push(`C${length}@${distance} in ${at - start}`);
+    }
+  }
+  return elements;
+}
+
+describe('what is written', () => {
+  const noise = (length: number, seed = 1): number[] => {
+    const random = randomOf(seed);
+    return Array.from({ length }, () => Math.floor(random() * 256));
+  };
+
+  it.each([
+    [1, 2],
+    [60, 61],
+    [61, 63],
+    [256, 258],
+    [257, 260],
+    [511, 514],
+    [512, 515],
+  ])('a literal of %i bytes takes %i', (length, bytes) => {
+    expect(elementsOf(compress(Uint8Array.from(noise(length))))).toEqual([`L${length} in ${bytes}`]);
+  });
+
+  it.each([
+    [4, ['C4@20 in 2']],
+    [11, ['C11@20 in 2']],
+    [12, ['C12@20 in 3']],
+    [64, ['C64@20 in 3']],
+    [65, ['C60@20 in 3', 'C5@20 in 2']],
+    [67, ['C60@20 in 3', 'C7@20 in 2']],
+    [68, ['C64@20 in 3', 'C4@20 in 2']],
+    [129, ['C64@20 in 3', 'C60@20 in 3', 'C5@20 in 2']],
+    [132, ['C64@20 in 3', 'C64@20 in 3', 'C4@20 in 2']],
+  ])('a match of %i bytes is one of %j', (length, copies) => {
+    const period = noise(20);
+    const repeated = Array.from({ length: 20 + length }, (_, index) => period[index % 20] as number);
+    const next = (period[length % 20] as number) ^ 0x55; // not what would go on
+    const data = Uint8Array.from([...repeated, next, ...noise(20, 7)]);
+    expect(elementsOf(compress(data))).toEqual(['L20 in 21', ...copies, 'L21 in 22']);
+  });
+
+  it('a match goes on to the last byte', () => {
+    for (let length = 40; length < 48; length += 1) {
+      const data = Uint8Array.from({ length }, (_, index) => noise(20)[index % 20] as number);
+      expect(
+        elementsOf(compress(data))
+          .slice(1)
+          .every((element) => element.startsWith('C')),
+      ).toBe(true);
+    }
+  });
+
+  it('no match begins within the last 15 bytes, and one may just before', () => {
+    for (const [behind, isFound] of [
+      [10, false],
+      [11, true],
+    ] as const) {
+      const data = Uint8Array.from([...noise(20), ...noise(4), ...noise(behind, 7)]);
+      expect(elementsOf(compress(data)).length, `${behind}`).toBe(isFound ? 3 : 1);
+    }
+  });
+
+  it('the same as ever for the same bytes: another search is to be noticed', () => {
+    const text = Buffer.from(
+      Array.from({ length: 300 }, (_, index) => `{"id":${index},"name":"user ${index}"}`).join(),
+    );
+    const words = Uint8Array.from({ length: 70_000 }, (_, index) => Math.imul(index % 977, 0x9e37_79b1) >>> 26);
+    const sums = [text, text.subarray(0, 255), text.subarray(0, 257), words, words.subarray(0, 5000)].map((data) => {
+      const stream = compress(data);
+      return `${stream.length} ${crc32c(stream, 0, stream.length).toString(16)}`;
+    });
+    expect(sums).toMatchInlineSnapshot(`
+      [
+        "2888 e158896f",
+        "119 132e99a6",
+        "119 11bc63ff",
+        "4074 4040d79e",
+        "649 25acfa64",
+      ]
+    `);
+  });
 });

@@ -7,8 +7,8 @@ import type { CrashMode, RandomSource } from '../../../src/storage/file-system/m
 import { Crash, Fault, type FileOperation } from '../../../src/storage/file-system/memory-faults.ts';
 import { MemoryFileSystem } from '../../../src/storage/file-system/memory-file-system.ts';
 
-const MODES: readonly CrashMode[] = ['all', 'synced', 'zeros', 'prefix', 'sectors'];
-const POWER_CUTS: readonly CrashMode[] = ['synced', 'zeros', 'prefix', 'sectors'];
+const MODES: readonly CrashMode[] = ['all', 'synced', 'zeros', 'prefix', 'sectors', 'stale'];
+const POWER_CUTS: readonly CrashMode[] = ['synced', 'zeros', 'prefix', 'sectors', 'stale'];
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 const failure = (call: Promise<unknown>): Promise<unknown> =>
   call.then(
@@ -120,6 +120,74 @@ describe('bytes in a crash', () => {
     expect(garbage).toBeGreaterThan(20);
     expect(sizes.size).toBeGreaterThan(20);
     expect(sizes).toContain(4796);
+  });
+
+  describe('stale: what was not synced reads as what a removed file had', () => {
+    /** A file of which 700 bytes are durable, and 4,096 are not; another one, of sectors of 100, 101, ..., was removed. */
+    async function afterRemoval(removedBytesKeptMax: number, isOpen = false): Promise<MemoryFileSystem> {
+      const fileSystem = new MemoryFileSystem({ removedBytesKeptMax });
+      const former = await makeDurable(fileSystem, '/former', '');
+      await former.append(Uint8Array.from({ length: 20 * 512 }, (_value, at) => 100 + Math.floor(at / 512)));
+      if (!isOpen) await former.close();
+      const file = await makeDurable(fileSystem, '/a', 'x'.repeat(700));
+      await fileSystem.remove('/former');
+      await file.append(new Uint8Array(4096).fill(7));
+      return fileSystem;
+    }
+    /** What each whole sector behind the durable bytes has: 7 if it was kept, 0 for zeros, 100 and more of the removed file. */
+    const sectorsOf = (image: MemoryFileSystem): number[] => {
+      const bytes = image.readFileNow('/a');
+      expect(Buffer.from(bytes.subarray(0, 700)).toString()).toBe('x'.repeat(700));
+      expect([...new Set(bytes.subarray(700, 1024))]).toEqual(bytes.length > 700 ? [7] : []); // the file had this sector
+      const sectors: number[] = [];
+      for (let start = 1024; start + 512 <= bytes.length; start += 512) {
+        expect(new Set(bytes.subarray(start, start + 512)).size).toBe(1);
+        sectors.push(bytes[start] ?? -1);
+      }
+      return sectors;
+    };
+
+    test('of the same place or another, all from a sector on or some of them', async () => {
+      const fileSystem = await afterRemoval(100_000);
+      const found = { samePlace: 0, otherPlace: 0, allFrom: 0, keptBehind: 0, zeros: 0 };
+      for (const image of images(fileSystem, 'stale')) {
+        const sectors = sectorsOf(image);
+        const stale = sectors.flatMap((sector, index) => (sector >= 100 ? [{ sector, index }] : []));
+        const shifts = new Set(stale.map(({ sector, index }) => sector - index));
+        expect(shifts.size).toBeLessThanOrEqual(1); // one row of sectors, in their order
+        if (shifts.has(102)) found.samePlace += 1;
+        else if (shifts.size === 1) found.otherPlace += 1;
+        if (sectors.includes(0)) found.zeros += 1;
+        if (sectors.lastIndexOf(7) > sectors.findIndex((sector) => sector >= 100) && stale.length > 0)
+          found.keptBehind += 1;
+        const first = stale[0]?.index ?? sectors.length;
+        const isRun = sectors.slice(first).every((sector) => sector >= 100);
+        if (isRun && stale.length > 2 && sectors.slice(0, first).every((sector) => sector === 7)) found.allFrom += 1;
+      }
+      for (const count of Object.values(found)) expect(count).toBeGreaterThan(10);
+    });
+
+    test('and zeros, where none was removed, is kept, or is free', async () => {
+      for (const fileSystem of [await afterRemoval(0), await afterRemoval(9999), await afterRemoval(100_000, true)]) {
+        const all = images(fileSystem, 'stale').flatMap(sectorsOf);
+        expect(new Set(all)).toEqual(new Set([0, 7]));
+      }
+    });
+
+    test('also after another crash; of many only the newest', async () => {
+      const fileSystem = await afterRemoval(21 * 512);
+      const image = fileSystem.crashImage('all', seeded(1));
+      expect(new Set(images(image, 'stale').flatMap(sectorsOf)).size).toBeGreaterThan(10);
+      const other = await makeDurable(fileSystem, '/b', '');
+      await other.append(new Uint8Array(3 * 512).fill(9));
+      await other.close();
+      await makeDurable(fileSystem, '/c', '');
+      await fileSystem.rename('/c', '/b');
+      const sectors = new Set(images(fileSystem, 'stale').flatMap(sectorsOf));
+      expect(sectors).toEqual(new Set([0, 7, 9]));
+      // The file that was there before it went over another one is there still: it has its bytes for itself.
+      expect(new Set(images(image, 'stale').flatMap(sectorsOf))).not.toContain(9);
+    });
   });
 
   test('a failed sync loses pages: still readable, the next sync succeeds, the range stays old', async () => {

@@ -3,10 +3,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MemoryFileSystem } from '../../../src/index.ts';
 import { COMPARATOR_NAME } from '../../../src/storage/codec/compare.ts';
-import { readManifest } from '../../../src/storage/manifest/read-manifest.ts';
+import { type ManifestState, readManifest } from '../../../src/storage/manifest/read-manifest.ts';
 import { encodeVersionEdit, type VersionEdit } from '../../../src/storage/manifest/version-edit.ts';
+import { LAST } from '../../../src/storage/wal/record-format.ts';
+import { RecordWriter } from '../../../src/storage/wal/record-writer.ts';
 import { FaultFileSystem } from '../../support/fault-file-system.ts';
-import { flipped, framed, joined } from '../../support/log-bytes.ts';
+import { flipped, fragment, framed, joined } from '../../support/log-bytes.ts';
 import { runsOf } from '../../support/runs.ts';
 import { fileNumbersOf, tableOf } from '../../support/tables.ts';
 
@@ -84,6 +86,73 @@ describe('a MANIFEST', () => {
     await expect(read(flipped(bytes, 20))).rejects.toMatchObject({ code: 'CORRUPTION', offset: 0 });
     const firstEnd = edits(FIRST).length;
     await expect(read(flipped(bytes, firstEnd + 20))).rejects.toMatchObject({ code: 'CORRUPTION', offset: firstEnd });
+  });
+
+  describe('with blocks of a file that was removed at its end', () => {
+    /** A MANIFEST with the number 6, and of one sector. */
+    const filled = (): Uint8Array => {
+      const begun = { ...FIRST, nextFileNumber: 7 };
+      const pointer = (bytes: number): VersionEdit => ({
+        nextFileNumber: 8,
+        compactionPointers: [{ level: 1, key: new Uint8Array(bytes).fill(1) }],
+      });
+      for (let bytes = 200; bytes < 512; bytes += 1) {
+        const whole = edits(begun, pointer(bytes));
+        if (whole.length === 512) return whole;
+      }
+      throw new Error('no such length');
+    };
+    const six = async (bytes: Uint8Array): Promise<ManifestState> => {
+      const fileSystem = new MemoryFileSystem();
+      await fileSystem.makeDirectory('/db');
+      fileSystem.writeFileNow('/db/MANIFEST-000006', bytes);
+      return readManifest(fileSystem, '/db', 6);
+    };
+    const before = { nextFileNumber: 8, lastSequence: 5 };
+
+    it.each<[string, Uint8Array]>([
+      [
+        'edits of an older MANIFEST',
+        edits({ nextFileNumber: 6, lastSequence: 4 }, { nextFileNumber: 5, lastSequence: 3 }),
+      ],
+      ['the beginning of an older MANIFEST', edits({ comparator: COMPARATOR_NAME, lastSequence: 3 })],
+      ['records of a log', framed(new Uint8Array(12), Uint8Array.of(99))],
+      ['the middle of an older MANIFEST', edits({ nextFileNumber: 5 }, { nextFileNumber: 6 }).subarray(3)],
+    ])('gives the state before it: %s', async (_what, older) => {
+      const bytes = joined(filled(), older);
+      expect(await six(bytes)).toMatchObject(before);
+      // Behind an edit that was torn at the end of a sector.
+      const torn = joined(filled(), edits({ nextFileNumber: 9, lastSequence: 6 }).subarray(0, 9), older);
+      expect(await six(torn)).toMatchObject(before);
+    });
+
+    it('is refused, if an edit of its own is behind it', async () => {
+      const own = edits({ nextFileNumber: 9, lastSequence: 6 });
+      for (const older of [edits({ nextFileNumber: 6 }), framed(Uint8Array.of(99))]) {
+        await expect(six(joined(filled(), older, own))).rejects.toMatchObject({ code: 'CORRUPTION', offset: 512 });
+        const torn = joined(filled(), own.subarray(0, 9), older, own);
+        await expect(six(torn)).rejects.toMatchObject({ code: 'CORRUPTION', offset: 512 });
+        const counterless = joined(filled(), older, edits({ lastSequence: 7 }));
+        await expect(six(counterless)).rejects.toMatchObject({ code: 'CORRUPTION', offset: 512 });
+      }
+    });
+
+    it('gives the state before an edit whose end is of another file', async () => {
+      const key = new Uint8Array(40_000).fill(1);
+      const records = new RecordWriter(512);
+      const own = encodeVersionEdit({ nextFileNumber: 9, compactionPointers: [{ level: 2, key }] });
+      records.add(own, 0, own.length);
+      const whole = joined(filled(), records.staged());
+      expect(await six(whole)).toMatchObject({ nextFileNumber: 9 });
+      const spliced = joined(whole.subarray(0, 32_768), fragment(LAST, Uint8Array.of(99)));
+      expect(await six(spliced)).toMatchObject(before);
+      await expect(six(joined(spliced, edits({ nextFileNumber: 9 })))).rejects.toMatchObject({ code: 'CORRUPTION' });
+    });
+
+    it('is refused, if such a record begins within a sector: no file system leaves that', async () => {
+      const bytes = framed(encodeVersionEdit(FIRST), Uint8Array.of(99));
+      await expect(six(bytes)).rejects.toMatchObject({ code: 'CORRUPTION', offset: edits(FIRST).length });
+    });
   });
 
   it.each<[string, VersionEdit]>([

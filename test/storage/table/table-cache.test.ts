@@ -1,10 +1,11 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
-import { CorruptionError, IoError } from '../../../src/errors.ts';
+import { describe, expect, it } from 'vitest';
+import { ClosedError, CorruptionError, IoError } from '../../../src/errors.ts';
 import { KIND_SET } from '../../../src/storage/read/internal-iterator.ts';
 import { BlockCache } from '../../../src/storage/table/block-cache.ts';
 import { Table } from '../../../src/storage/table/table.ts';
 import { TableCache } from '../../../src/storage/table/table-cache.ts';
+import { FaultFileSystem } from '../../support/fault-file-system.ts';
 import { MemoryReadOnlyFileSystem } from '../../support/memory-files.ts';
 import { buildTable } from '../../support/table-entries.ts';
 
@@ -153,4 +154,70 @@ it('keeps no more indexes and filters than their bytes may be, but for those in 
   await cache.closeAll();
   expect(cache.memoryBytes).toBe(0);
   await probe.closeAll();
+});
+
+describe('beside somebody who opens the same table in the background', () => {
+  async function makeCacheOnFiles(): Promise<readonly [TableCache, FaultFileSystem]> {
+    const fileSystem = new FaultFileSystem();
+    await fileSystem.makeDirectory('/dir');
+    fileSystem.memory.writeFileNow('/dir/2.ldb', bytes);
+    const cache = new TableCache(fileSystem, '/dir', 5, new BlockCache(1000), (number) => [`${number}.ldb`]);
+    return [cache, fileSystem];
+  }
+
+  it('whoever cannot wait opens it once, and both get that one', async () => {
+    const [cache, fileSystem] = await makeCacheOnFiles();
+    const opening = Promise.resolve(cache.acquire(file(2)));
+    const now = Array.from({ length: 20 }, () => cache.acquireNow(file(2)));
+    expect(fileSystem.openPaths).toHaveLength(1);
+    const tables = [await opening, ...now];
+    expect(new Set(tables).size).toBe(1);
+    await new Promise(setImmediate);
+    expect(fileSystem.openPaths).toEqual(['/dir/2.ldb']); // the other one is closed again
+    expect(cache.openCount).toBe(1);
+    expect(cache.memoryBytes).toBe(tables[0]?.memoryBytes);
+    for (const table of tables) cache.release(table);
+    expect(() => cache.release(tables[0] as Table)).toThrow('more often');
+    await cache.closeAll();
+    expect(fileSystem.openPaths).toEqual([]);
+  });
+
+  it('whoever could wait gets it also where its own opening fails', async () => {
+    for (const name of ['open', 'read'] as const) {
+      const [cache, fileSystem] = await makeCacheOnFiles();
+      let calls = 0;
+      // The first to open is the one in the background, and so is the last to read.
+      fileSystem.plan = {
+        code: 'EIO',
+        arrives: 0,
+        isHit: (one) => one.name === name && (name === 'open' ? calls++ === 0 : !isNow),
+      };
+      let isNow = false;
+      const opening = Promise.resolve(cache.acquire(file(2)));
+      isNow = true;
+      const now = cache.acquireNow(file(2));
+      isNow = false;
+      expect(await opening, name).toBe(now);
+      expect(fileSystem.faults, name).toBeGreaterThan(0);
+      await new Promise(setImmediate);
+      expect(fileSystem.openPaths, name).toEqual(['/dir/2.ldb']);
+      cache.release(now);
+      cache.release(now);
+      await cache.closeAll();
+      expect(fileSystem.openPaths, name).toEqual([]);
+    }
+  });
+
+  it('a failure of who cannot wait is its own', async () => {
+    const [cache, fileSystem] = await makeCacheOnFiles();
+    const opening = Promise.resolve(cache.acquire(file(2)));
+    fileSystem.plan = { code: 'EIO', arrives: 0, isHit: ({ name }) => name === 'read' };
+    expect(() => cache.acquireNow(file(2))).toThrow(IoError);
+    fileSystem.plan = undefined;
+    expect((await opening).fileNumber).toBe(2);
+    await new Promise(setImmediate);
+    expect(fileSystem.openPaths).toEqual(['/dir/2.ldb']);
+    await cache.closeAll();
+    expect(() => cache.acquireNow(file(2))).toThrow(ClosedError);
+  });
 });

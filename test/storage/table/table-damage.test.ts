@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { CorruptionError, EngineError, IoError } from '../../../src/errors.ts';
 import { crc32c, maskCrc } from '../../../src/storage/codec/crc32c.ts';
 import { writeFixed32 } from '../../../src/storage/codec/fixed.ts';
+import type { ReadableFile } from '../../../src/storage/file-system/file-system.ts';
 import { KIND_DELETE, KIND_SET } from '../../../src/storage/read/internal-iterator.ts';
 import { BlockCache } from '../../../src/storage/table/block-cache.ts';
 import { Lookup } from '../../../src/storage/table/lookup.ts';
@@ -117,6 +118,90 @@ it('reports a block that reads as another one of the same size', async () => {
   elsewhere.set(bytes);
   elsewhere.copyWithin(table.index.offset(14), table.index.offset(10), table.index.end(10));
   await expect(readBackwards(iterator)).rejects.toThrow('another block is in the place of this one');
+});
+
+describe('in a table that does not name the checksums of its blocks, as LevelDB writes it,', () => {
+  const keys = [0x62, 0x64, 0x66];
+  const blocks = keys.map((key) => stored([0, 9, 1, key, ...tag, 0x76, ...oneRestart]));
+  const size = blocks[0]?.length ?? 0;
+
+  /** Three blocks with a key each, in the order given; separated behind `separators`. */
+  function tableOf(order: readonly number[], separators: readonly number[] = [0x63, 0x65, 0x67]): Uint8Array {
+    const data = order.flatMap((index) => blocks[index] ?? []);
+    const metaindex = stored(oneRestart);
+    const lines = separators.flatMap((separator, index) => [0, 9, 2, separator, ...tag, index * size, size - 5]);
+    const index = stored([...lines, ...oneRestart]);
+    const footer = encodeFooter({
+      metaindex: { offset: data.length, size: metaindex.length - 5 },
+      index: { offset: data.length + metaindex.length, size: index.length - 5 },
+    });
+    return Uint8Array.from([...data, ...metaindex, ...index, ...footer]);
+  }
+
+  const reasonOf = async (bytes: Uint8Array, key: number, isNow = false): Promise<unknown> => {
+    const table = isNow
+      ? Table.openNow(nowFile(bytes), 1, '000001.ldb', bytes.length, new BlockCache(0))
+      : await open(bytes);
+    const lookup = new Lookup();
+    lookup.reset(Uint8Array.of(key), 0, 1, 1000);
+    try {
+      if (isNow) table.findNow(lookup);
+      else await settled(table.find(lookup));
+      return lookup.state;
+    } catch (error) {
+      if (!(error instanceof CorruptionError)) throw error;
+      return `${error.offset}: ${error.reason}`;
+    }
+  };
+  const nowFile = (bytes: Uint8Array): ReadableFile => {
+    const file = new MemoryReadableFile(bytes);
+    return {
+      path: file.path,
+      size: () => file.size(),
+      read: (into, position) => file.read(into, position),
+      close: () => file.close(),
+      sizeNow: () => bytes.length,
+      readNow: (into, position) => {
+        into.set(bytes.subarray(position, position + into.length));
+        return Math.min(into.length, bytes.length - position);
+      },
+    };
+  };
+
+  it.each([false, true])('a block of another place is told by its keys (on the calling thread: %s)', async (isNow) => {
+    const later = `${size}: data block ends with a key that belongs into a later block`;
+    const earlier = `${size}: data block begins with a key that belongs into an earlier block`;
+    for (const key of keys) expect(await reasonOf(tableOf([0, 1, 2]), key, isNow)).toBe('found');
+    expect(await reasonOf(tableOf([0, 2, 2]), 0x64, isNow)).toBe(later);
+    expect(await reasonOf(tableOf([0, 0, 2]), 0x64, isNow)).toBe(earlier);
+    expect(await reasonOf(tableOf([0, 0, 2]), 0x62, isNow)).toBe('found');
+    // The first has none before it, the last none behind.
+    expect(await reasonOf(tableOf([1, 1, 2]), 0x62, isNow)).toContain('0: data block ends');
+    expect(await reasonOf(tableOf([0, 1, 1]), 0x66, isNow)).toContain(`${2 * size}: data block begins`);
+  });
+
+  it('a scan is told the same, whichever way it goes', async () => {
+    for (const order of [
+      [0, 2, 2],
+      [0, 0, 2],
+      [0, 1, 1],
+      [1, 1, 2],
+    ]) {
+      for (const readAheadBytes of [0, 10_000]) {
+        const options_ = { isCacheFilled: false, readAheadBytes };
+        const table = await open(tableOf(order));
+        await expect(readForwards(table.iterator(options_))).rejects.toThrow('data block');
+        await expect(readBackwards(table.iterator(options_))).rejects.toThrow('data block');
+      }
+    }
+  });
+
+  it('a key may be the separator behind its block, and not the one before it', async () => {
+    expect(await reasonOf(tableOf([0, 1, 2], keys), 0x64)).toBe('found');
+    expect(await reasonOf(tableOf([0, 1, 2], [0x64, 0x65, 0x67]), 0x65)).toBe(
+      `${size}: data block begins with a key that belongs into an earlier block`,
+    );
+  });
 });
 
 it.each([

@@ -4,6 +4,7 @@ import { CorruptionError, IoError } from '../../../src/errors.ts';
 import { FIRST, LAST } from '../../../src/storage/wal/record-format.ts';
 import { encodeDurabilityMark as mark } from '../../../src/storage/wal/log-writer.ts';
 import {
+  type LogClaims,
   type LogFile,
   type RecoveryOptions,
   type RecoverySink,
@@ -32,8 +33,13 @@ async function attempt(
   return { sequences, result: await recoverLogs(logs, lastSequence, sink, options)() };
 }
 
-async function recovered(logs: readonly LogFile[], lastSequence = 0, salvage = false): Promise<Recovered> {
-  const { sequences, result } = await attempt(logs, lastSequence, { salvage });
+async function recovered(
+  logs: readonly LogFile[],
+  lastSequence = 0,
+  salvage = false,
+  claims?: LogClaims,
+): Promise<Recovered> {
+  const { sequences, result } = await attempt(logs, lastSequence, { salvage, claims });
   if (E.isLeft(result)) throw result.left;
   return { sequences, report: result.right };
 }
@@ -265,24 +271,132 @@ describe('damage in our log', () => {
     expect(second.reason).toContain('records 5 to 5');
   });
 
-  it('is found whatever follows when a batch with a right checksum is malformed', async () => {
+  it('is found in a record that is no batch, if what is claimed is missing', async () => {
     const shortened = batchOf(2).subarray(0, 19);
     for (const bad of [new Uint8Array(), Uint8Array.of(1), shortened]) {
-      const error = await damage([logFile(3, framed(mark(1), batchOf(1), bad))]);
-      expect(error).toMatchObject({ file: '000003.log', offset: MARK + BATCH });
+      const claimed = framed(mark(1), batchOf(1), bad, batchOf(3), mark(3));
+      expect(await damage([logFile(3, claimed)])).toMatchObject({ file: '000003.log', offset: MARK + BATCH });
+      const unclaimed = await recovered([logFile(3, framed(mark(1), batchOf(1), bad, batchOf(3), mark(2)))]);
+      expect(unclaimed.sequences).toEqual([1]);
+      expect(unclaimed.report.torn).toMatchObject({ offset: MARK + BATCH, corruption: undefined });
     }
   });
 
-  it('is found when sequence numbers go back', async () => {
+  it('is found when sequence numbers go back, if what is claimed is missing', async () => {
     const reason = 'a write batch begins with sequence number 2, the one before ends with 2';
-    const bytes = framed(mark(1), batchOf(1, 2), batchOf(2));
-    expect(await damage([logFile(3, bytes)])).toMatchObject({ offset: MARK + 7 + batchOf(1, 2).length, reason });
-    const logs = [logFile(3, framed(batchOf(1, 2))), logFile(4, framed(batchOf(2)))];
-    expect(await damage(logs)).toMatchObject({ file: '000004.log', offset: 0, reason });
+    const offset = MARK + 7 + batchOf(1, 2).length;
+    const claimed = framed(mark(1), batchOf(1, 2), batchOf(2), mark(4));
+    const lost = 'records 3 to 3 were acknowledged as durable and cannot be read';
+    expect(await damage([logFile(3, claimed)])).toMatchObject({ offset, reason: `${reason}; ${lost}` });
+    const { sequences, report } = await recovered([logFile(3, framed(mark(1), batchOf(1, 2), batchOf(2), mark(3)))]);
+    expect(sequences).toEqual([1]);
+    expect(report.torn).toMatchObject({ offset, reason, bytesDropped: BATCH + MARK, corruption: undefined });
+  });
+});
+
+describe('what the indexes say', () => {
+  const claims = (durable: number, firsts: readonly (readonly [number, number])[] = []): LogClaims => ({
+    durable,
+    claimedBy: 3,
+    firsts: new Map(firsts),
+    isManifestOurs: true,
+  });
+  const told = (bytes: Uint8Array, said: LogClaims, lastSequence = 0): Promise<Recovered | CorruptionError> =>
+    recovered([logFile(3, bytes)], lastSequence, false, said).catch((error: unknown) => {
+      if (error instanceof CorruptionError) return error;
+      throw error;
+    });
+
+  it('must be there, to the last number', async () => {
+    const bytes = framed(mark(1), batchOf(1), batchOf(2));
+    expect(await told(bytes, claims(2))).toMatchObject({ sequences: [1, 2], report: { torn: undefined } });
+    expect(await told(bytes, claims(3))).toMatchObject({
+      offset: bytes.length,
+      reason: 'its end is missing: records 3 to 3 were acknowledged as durable and cannot be read',
+    });
+    const cut = bytes.subarray(0, bytes.length - 1);
+    expect(await told(cut, claims(1))).toMatchObject({ sequences: [1], report: { torn: { corruption: undefined } } });
+    const reason = 'the file ends within a record; records 2 to 2 were acknowledged as durable and cannot be read';
+    expect(await told(cut, claims(2))).toMatchObject({ offset: MARK + BATCH, reason });
+  });
+
+  it('is of that log, also where it is missing', async () => {
+    const logs = [logFile(3, framed(mark(1), batchOf(1))), logFile(4, framed(mark(1)))];
+    const attempted = (claimedBy: number): Promise<unknown> =>
+      recovered(logs, 0, false, { ...claims(2), claimedBy }).catch((error: unknown) => error);
+    expect(await attempted(3)).toMatchObject({ file: '000003.log', offset: MARK + BATCH });
+    expect(await attempted(4)).toMatchObject({ file: '000004.log', offset: MARK });
+    expect(await attempted(5)).toMatchObject({ file: '000004.log', offset: MARK });
+    expect(String(await attempted(5))).toContain('log 5 is missing: records 2 to 2');
+  });
+
+  it('says nothing of a log of real LevelDB, nor of one behind it', async () => {
+    expect(await told(framed(batchOf(1)), claims(9))).toMatchObject({ sequences: [1], report: { torn: undefined } });
+    const cut = framed(batchOf(1), batchOf(2)).subarray(0, BATCH + 9);
+    expect(await told(cut, claims(9))).toMatchObject({ sequences: [1], report: { torn: { corruption: undefined } } });
+  });
+
+  it('is believed where the first record is gone', async () => {
+    const bytes = framed(mark(1), batchOf(1)).fill(0, 0, MARK);
+    expect(await told(bytes, claims(1))).toBeInstanceOf(CorruptionError);
+  });
+
+  it('tells another log', async () => {
+    const bytes = framed(mark(5), batchOf(6), mark(7));
+    expect(await told(bytes, claims(0, [[3, 6]]), 5)).toMatchObject({ sequences: [6] });
+    expect(await told(bytes, claims(0, [[4, 9]]), 5)).toMatchObject({ sequences: [6] });
+    const reason = 'it begins with sequence number 6, and its index says that it began with 8';
+    expect(await told(bytes, claims(0, [[3, 8]]), 5)).toMatchObject({ file: '000003.log', offset: MARK, reason });
+    // Only of its first batch.
+    expect(await told(framed(mark(5), batchOf(6), batchOf(7)), claims(0, [[3, 6]]), 5)).toMatchObject({
+      sequences: [6, 7],
+    });
+  });
+
+  it('is of an older log, if that was in tables or logs before: then the log counts', async () => {
+    const bytes = framed(mark(5), batchOf(6));
+    expect(await told(bytes, claims(3, [[3, 2]]), 5)).toMatchObject({ sequences: [6], report: { torn: undefined } });
+    expect(await told(bytes, claims(3, [[3, 5]]), 5)).toMatchObject({ sequences: [6], report: { torn: undefined } });
+    expect(await told(framed(batchOf(6)), claims(0, [[3, 9]]), 5)).toMatchObject({ sequences: [6] });
+    const two = [logFile(3, framed(mark(5), batchOf(6))), logFile(4, framed(mark(5), batchOf(7)))];
+    expect(await recovered(two, 5, false, claims(0, [[4, 6]]))).toMatchObject({ sequences: [6, 7] });
+  });
+
+  it('decides about a log whose numbers are all in tables', async () => {
+    const bytes = framed(mark(2), batchOf(2), mark(3), batchOf(3));
+    const reason = 'it begins with sequence number 2, and up to 5 all is in tables';
+    for (const firsts of [[], [[3, 6]], [[3, 2]]] as const) {
+      const torn = { offset: MARK, reason, corruption: undefined };
+      expect(await told(bytes, claims(5, firsts), 5)).toMatchObject({ sequences: [], report: { torn } });
+      expect(await told(bytes, claims(6, firsts), 5)).toMatchObject({
+        reason: `${reason}; records 6 to 6 were acknowledged as durable and cannot be read`,
+      });
+    }
+    // Where the MANIFEST is another program's, its number says less.
+    const foreign = { ...claims(0), isManifestOurs: false };
+    expect(await told(bytes, foreign, 5)).toMatchObject({ sequences: [2, 3] });
+    // A log of LevelDB with numbers that are in tables may be read again.
+    expect(await told(framed(batchOf(2)), claims(0), 5)).toMatchObject({ sequences: [2] });
+  });
+
+  it('are not misled by what older batches are behind a broken one', async () => {
+    const bytes = joined(flipped(framed(mark(5), batchOf(6)), MARK + 12), framed(batchOf(3), mark(5)));
+    expect(await told(bytes, claims(5), 5)).toMatchObject({
+      sequences: [],
+      report: { torn: { corruption: undefined } },
+    });
   });
 });
 
 describe('a log of real LevelDB', () => {
+  it('is damaged where a record is no batch, or numbers go back: nothing vouches for what follows', async () => {
+    const logs = [logFile(3, framed(batchOf(1, 2))), logFile(4, framed(batchOf(2)))];
+    const reason = 'a write batch begins with sequence number 2, the one before ends with 2';
+    expect(await damage(logs)).toMatchObject({ file: '000004.log', offset: 0, reason });
+    expect(await damage([logFile(3, framed(batchOf(1), Uint8Array.of(1)))])).toMatchObject({ offset: BATCH });
+    expect(await damage([logFile(3, framed(Uint8Array.of(1)))])).toMatchObject({ offset: 0 });
+  });
+
   it('has a torn tail when nothing can be read behind it', async () => {
     const bytes = framed(batchOf(1), batchOf(2));
     const { sequences, report } = await recovered([logFile(3, flipped(bytes, BATCH + 9))]);
@@ -326,7 +440,7 @@ describe('salvage', () => {
 
   it('stops at a malformed batch, too', async () => {
     const { report } = await recovered(
-      [logFile(3, framed(mark(1), Uint8Array.of(1))), logFile(4, framed(mark(1)))],
+      [logFile(3, framed(mark(1), Uint8Array.of(1))), logFile(4, framed(mark(2)))],
       0,
       true,
     );

@@ -2,7 +2,7 @@
 import type { Change, Cursor, KeyRange, SequenceNumber } from '../model.ts';
 import { AbortedError } from '../errors.ts';
 import type { ChangeHandOver, ChangeHub } from './change-hub.ts';
-import { positionOf } from './change-stream.ts';
+import { positionOf } from './change-place.ts';
 import type { Backlog, ChangeSource, ConsumerFrom, ConsumerSource, Place } from './consumer-source.ts';
 import { boundsOf } from './scan-options.ts';
 import { pullOrWaitAsPull, type Waited } from './stream.ts';
@@ -73,6 +73,7 @@ export class ChangeConsumerSource implements ConsumerSource {
     return this.#hub.listen({
       range: boundsOf(range),
       position,
+      until: Infinity,
       durability: 'synced',
       onOverflow: 'replay',
       bufferChangesMax: BUFFER_CHANGES_MAX,

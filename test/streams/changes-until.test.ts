@@ -131,8 +131,11 @@ describe('a change stream with an end', () => {
     const store = await open('/data', { fileSystem, syncIntervalMs: 5 });
     await store.set('a', '1');
     gate.close();
-    await store.set('b', '1', { durability: 'buffered' });
+    const live = ending(store.changes({ until: 2, durability: 'synced', gte: 'x' }));
+    live.then(() => ends.push('live')).catch(() => undefined);
+    await turns();
     const ends: string[] = [];
+    await store.set('b', '1', { durability: 'buffered' });
     const watch = async (name: string, options: ChangesOptions): Promise<readonly string[]> => {
       const { values } = await ending(store.changes(options));
       ends.push(name);
@@ -147,6 +150,7 @@ describe('a change stream with an end', () => {
     gate.open(); // nothing is written after it
     expect(await inTime('synced', synced)).toEqual(['1 set a=1', '2 set b=1']);
     expect(await inTime('other', other)).toEqual(['1 set a=1']);
+    expect(await inTime('live', live)).toEqual({ values: [], error: undefined });
     await store.close();
   });
 

@@ -131,10 +131,10 @@ describe('a change stream with an end', () => {
     const store = await open('/data', { fileSystem, syncIntervalMs: 5 });
     await store.set('a', '1');
     gate.close();
+    const ends: string[] = [];
     const live = ending(store.changes({ until: 2, durability: 'synced', gte: 'x' }));
     live.then(() => ends.push('live')).catch(() => undefined);
     await turns();
-    const ends: string[] = [];
     await store.set('b', '1', { durability: 'buffered' });
     const watch = async (name: string, options: ChangesOptions): Promise<readonly string[]> => {
       const { values } = await ending(store.changes(options));

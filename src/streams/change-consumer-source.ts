@@ -22,10 +22,12 @@ export class ChangeConsumerSource implements ConsumerSource {
   }
 
   async open(from: Cursor, range: KeyRange): Promise<ChangeSource> {
+    await this.#hub.openHistory();
     return new DurableChanges(this.#hub, this.#listen(await positionOf(this.#hub, from), range));
   }
 
   async resolve(from: ConsumerFrom): Promise<Place> {
+    await this.#hub.openHistory();
     const position = await positionOf(this.#hub, from);
     // What is not durable yet may be lost, and then nothing stands there.
     const sequence = from === 'now' ? Math.min(position, this.#hub.durableSequence) : position;
@@ -39,6 +41,7 @@ export class ChangeConsumerSource implements ConsumerSource {
     settled: readonly SequenceNumber[],
     signal?: AbortSignal,
   ): Promise<Backlog> {
+    await this.#hub.openHistory();
     const end = this.#hub.durableSequence;
     const changes = this.#listen(await positionOf(this.#hub, after), range);
     const source = new DurableChanges(this.#hub, changes);

@@ -57,16 +57,21 @@ const PAGE_BYTES = 256 * 1024;
 
 export interface ChangeHubParts {
   readonly tree: Tree;
-  /** `undefined` when opened for reading only: nothing is published then, and nothing can be replayed. */
+  /** `undefined` when opened for reading only: nothing is published then. */
   readonly log: WriteAheadLog | undefined;
+  /** `undefined` when opened for reading only. */
   readonly archive: LogArchive | undefined;
+  /** Then: reads it. */
+  readonly openHistory?: (() => Promise<LogArchive>) | undefined;
   readonly clock: Clock;
 }
 
 export class ChangeHub {
   readonly #parts: ChangeHubParts;
-  readonly #cursorPrefix: `al1.${string}`;
-  readonly #decoder: ChangeDecoder;
+  #archive: LogArchive | undefined;
+  #opening: Promise<void> | undefined;
+  #cursorPrefix: `al1.${string}`;
+  #decoder: ChangeDecoder;
   readonly #index = new InterestIndex<Subscriber>();
   /** With what lets go of the files that it reads history from. */
   readonly #open = new Map<ChangeHandOver, () => void>();
@@ -83,12 +88,36 @@ export class ChangeHub {
   constructor(parts: ChangeHubParts) {
     this.#parts = parts;
     const { archive } = parts;
+    this.#archive = archive;
     this.#cursorPrefix = cursorPrefix(archive?.databaseId ?? '0'.repeat(32), archive?.epoch ?? 1);
     this.#decoder = new ChangeDecoder(this.#cursorPrefix);
   }
 
   get archive(): LogArchive | undefined {
-    return this.#parts.archive;
+    return this.#archive;
+  }
+
+  /** Whether cursors can be given and taken, and history be read; else {@link ChangeHub.openHistory} has to come first. */
+  get isHistoryOpen(): boolean {
+    return this.#archive !== undefined || this.#parts.openHistory === undefined;
+  }
+
+  /** @returns rejects with CorruptionError, IoError */
+  openHistory(): Promise<void> {
+    const { openHistory } = this.#parts;
+    if (this.#archive !== undefined || openHistory === undefined) return Promise.resolve();
+    this.#opening ??= openHistory().then(
+      (archive) => {
+        this.#archive = archive;
+        this.#cursorPrefix = cursorPrefix(archive.databaseId, epochOfWriter(archive, this.visibleSequence));
+        this.#decoder = new ChangeDecoder(this.#cursorPrefix);
+      },
+      (error: unknown) => {
+        this.#opening = undefined; // the next one tries again
+        throw error;
+      },
+    );
+    return this.#opening;
   }
 
   /** How many are listening or reading history. */
@@ -211,7 +240,7 @@ export class ChangeHub {
         if (wanted) reader?.release().catch(() => undefined); // nothing was written to these files
       },
       replay: async (from, bound) => {
-        const archive = this.#parts.archive;
+        const archive = this.#archive;
         if (archive === undefined) return { values: [], position: bound };
         if (reader?.position !== from + 1) {
           await reader?.close();
@@ -272,6 +301,15 @@ export class ChangeHub {
       for (const one of works) one();
     });
   }
+}
+
+/**
+ * A reader beside a program that writes, or before the next one does: if all that it sees is of the epoch that was last, then
+ * its cursors are of that epoch, and lead on whether the next opening begins another one or not.
+ */
+function epochOfWriter({ epoch, epochEnds }: LogArchive, visible: SequenceNumber): number {
+  const last = epochEnds.at(-1);
+  return last?.epoch === epoch - 1 && last.lastSequence >= visible ? last.epoch : epoch;
 }
 
 /** Of a group that an end is in the midst of, what is before it. */

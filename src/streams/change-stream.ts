@@ -138,6 +138,8 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   #handOver: ChangeHandOver | undefined;
   #failure: Error | undefined;
   #isClosed = false;
+  /** Whether its end, and what now is, are known. */
+  #hasBegun = false;
   /** Whether it is to begin with the oldest change there is, and has given none yet. */
   #isStartMovable: boolean;
   /** Whether nothing came for `progressMs`; and what calls the timer off. */
@@ -157,15 +159,25 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
     this.#scan = scan;
     this.#isStartMovable = query.from === 'start';
     this.#stopListening = onAbort(query.signal, this.#abort);
+    // Where nothing is written, now is the same at any time; who wants nothing else needs no history.
+    const isOnlyNow =
+      query.from === 'now' &&
+      (typeof query.until !== 'string' || query.until === 'now') &&
+      query.progressMs === undefined;
+    if (hub.isHistoryOpen || isOnlyNow) this.#beginNow();
+    if (query.signal?.aborted === true) this.#abort();
+  }
+
+  /** What comes after 'now' is what comes after this call. */
+  #beginNow(): void {
+    this.#hasBegun = true;
     try {
-      this.#end = endOf(hub, query.until);
+      this.#end = endOf(this.#hub, this.#query.until);
     } catch (error) {
       this.#failure = toError(error);
       return;
     }
-    // What comes after 'now' is what comes after this line.
-    if (query.from === 'now') this.#listen(hub.visibleSequence);
-    if (query.signal?.aborted === true) this.#abort();
+    if (this.#query.from === 'now') this.#listen(this.#hub.visibleSequence);
   }
 
   /** Why it has been aborted, if it has; or why its end is none. */
@@ -255,6 +267,12 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
 
   async #begin(): Promise<undefined> {
     const { from, range } = this.#query;
+    if (!this.#hasBegun) {
+      await this.#hub.openHistory();
+      if (this.#hasEnded()) return;
+      this.#beginNow();
+      if (this.#hasEnded() || from === 'now') return;
+    }
     if (from === 'snapshot') {
       const bounds = { lower: range.lower, upper: range.upper };
       this.#snapshotSequence = this.#hub.visibleSequence;

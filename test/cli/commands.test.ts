@@ -1,5 +1,6 @@
 // What each command does, on a store of the disk.
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openOrAttach } from 'alluvium/attach';
@@ -224,7 +225,10 @@ describe('consumers and dead letters', () => {
   });
 
   it('letters are listed, shown, replayed and dropped', async () => {
+    const names = (): string[] => readdirSync(folder, { recursive: true }).map(String).toSorted();
+    const before = names();
     const listed = await alluvium(['dead-letters', 'list', folder, 'totals', '--json']);
+    expect(names()).toEqual(before); // a recovery would have made new ones
     const letters = jsonOf(listed.stdout);
     expect(letters).toMatchObject([
       { key: 'b1', value: 'the b1', error: { name: 'TypeError', message: 'no b, please' }, attempts: 1 },

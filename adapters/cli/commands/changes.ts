@@ -46,7 +46,9 @@ export const changes: Command = {
     const durability = flags.has('synced') ? 'synced' : 'buffered';
     const until = untilOf(flags);
     const limit = flags.number('limit') ?? Infinity;
-    return withStore(context, 'write', async (store) => {
+    // Only a program that can write hears of what comes.
+    const mode = until === undefined || typeof until === 'number' ? 'write' : 'read';
+    return withStore(context, mode, async (store) => {
       const stream = store.changes({ ...range, from, until, durability, signal });
       const print = changePrinter(out, coders, flags.has('json'));
       await printPages<ChangeEvent>(stream.pages(), out, print, { limit, flushesPages: true });

@@ -28,6 +28,7 @@ const CHANGING: ReadonlySet<string> = new Set([
   'rename',
   'link',
   'remove',
+  'removeDirectory',
   'makeDirectory',
 ]);
 

@@ -92,6 +92,13 @@ export class AsideFileSystem implements FileSystem {
     this.#entries.set(path, REMOVED);
   }
 
+  async removeDirectory(path: string): Promise<void> {
+    if ((await this.stat(path)).kind !== 'directory') throw new IoError('removeDirectory', path, 'ENOTDIR', 'failed');
+    if ((await this.list(path)).length > 0) throw new IoError('removeDirectory', path, 'ENOTEMPTY', 'failed');
+    // One that was below cannot be made again: nobody asks for that.
+    if (!this.#made.delete(path)) this.#entries.set(path, REMOVED);
+  }
+
   /** Nothing of it is to survive. */
   syncDirectory(): Promise<void> {
     return Promise.resolve();

@@ -20,6 +20,7 @@ export type FileOperationName =
   | 'read'
   | 'realPath'
   | 'remove'
+  | 'removeDirectory'
   | 'rename'
   | 'size'
   | 'stat'
@@ -33,6 +34,7 @@ const UNCERTAIN: ReadonlySet<FileOperationName> = new Set<FileOperationName>([
   'link',
   'makeDirectory',
   'remove',
+  'removeDirectory',
   'rename',
   'sync',
   'syncDirectory',

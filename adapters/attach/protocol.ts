@@ -23,7 +23,7 @@ import { readError, type WireError } from './wire-error.ts';
 
 export const PROTOCOL = 'alluvium-attach';
 /** Goes up with every change that an older side would not understand. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export type Request =
   | { readonly op: 'get' | 'entry' | 'has'; readonly key: Bytes; readonly snapshot?: number | undefined }

@@ -3,6 +3,7 @@ import {
   type ChangeEvent,
   type ChangesFrom,
   type ChangesOptions,
+  type ChangesUntil,
   ClosedError,
   type Cursor,
   type DeadLetter,
@@ -13,7 +14,7 @@ import { type Anchor, anchor } from './anchor.ts';
 import { OwnerLostError } from './attach-error.ts';
 import type { AskOptions, Link } from './link.ts';
 import type { Pages } from './operation.ts';
-import type { Request } from './protocol.ts';
+import { type Request, sequenceOf } from './protocol.ts';
 
 export const asked = <T>(link: Link, request: Request, options?: AskOptions): Promise<T> =>
   new Promise<T>((resolve, reject) => {
@@ -89,12 +90,14 @@ interface OpenChanges {
  *
  * One that began 'now' and gave nothing yet goes on from where the owner said that now is; and if the owner has died before
  * it said so, from the newest place that this process knew of at the call. So it may give changes that were committed just
- * before the call, and never leaves out one from after it.
+ * before the call, and never leaves out one from after it. As for its end: 'now' is what the owner says first, and if that one
+ * has died before, what the next one says; never a place from before the call.
  */
 export class RemoteChanges implements Pages<ChangeEvent> {
   readonly #link: Link;
   readonly #options: ChangesOptions;
   #from: ChangesFrom;
+  #until: ChangesUntil | undefined;
   #open: OpenChanges | undefined;
   #isInSnapshot: boolean;
   #hasGiven = false;
@@ -104,12 +107,11 @@ export class RemoteChanges implements Pages<ChangeEvent> {
     this.#link = link;
     this.#options = { ...options, signal: undefined }; // a signal stays here
     this.#from = options.from ?? 'now';
+    this.#until = options.until;
     this.#isInSnapshot = this.#from === 'snapshot';
     const known = link.cursor;
     this.#open = this.#begin(false); // what comes after 'now' is what comes after this line
-    if (this.#from !== 'now') return;
-    if (known !== undefined) this.#from = known;
-    this.#learnPlace(this.#open);
+    if (this.#from === 'now' && known !== undefined) this.#from = known;
   }
 
   async next(): Promise<readonly ChangeEvent[]> {
@@ -120,8 +122,8 @@ export class RemoteChanges implements Pages<ChangeEvent> {
         if (page !== undefined) return page;
       } catch (error) {
         this.#open = undefined;
-        if (error instanceof ClosedError && this.#link.isClosing && !this.#isInSnapshot) return [];
-        if (!(error instanceof OwnerLostError)) throw error;
+        if (error instanceof ClosedError && this.#link.isClosing && !this.#isUnfinished) return [];
+        if (!(error instanceof OwnerLostError) && !this.#isOwnerClosing(error)) throw error;
         if (this.#isInSnapshot && this.#hasGiven)
           throw new OwnerLostError('snapshot that the change stream begins with');
       }
@@ -135,42 +137,54 @@ export class RemoteChanges implements Pages<ChangeEvent> {
     if (this.#open !== undefined) endStream(this.#link, this.#open.stream, this.#open.anchor);
   }
 
+  /** Whether to end now would look like the end of what was asked for. */
+  get #isUnfinished(): boolean {
+    return this.#isInSnapshot || this.#until !== undefined;
+  }
+
+  /** The owner's stream is cut short when its store closes; ours goes on with the next owner. */
+  #isOwnerClosing(error: unknown): boolean {
+    return error instanceof ClosedError && this.#until !== undefined && !this.#isInSnapshot && !this.#link.isClosing;
+  }
+
   /** @param isLetIn - whether it was there before, at an owner that has gone */
   #begin(isLetIn: boolean): OpenChanges {
     const opened = { stream: this.#link.nextId(), anchor: anchor('change stream') };
     const request = {
       op: 'changesOpen',
       stream: opened.stream,
-      options: { ...this.#options, from: this.#from },
+      options: { ...this.#options, from: this.#from, until: this.#until },
     } as const;
     const place = asked<Cursor>(this.#link, request, { holdAt: opened.anchor, isLetIn });
-    place.catch(() => undefined); // whoever pulls hears of it
+    this.#learnPlace(place, this.#from === 'now', this.#until === 'now');
     return { ...opened, place };
   }
 
-  #learnPlace({ place }: OpenChanges): void {
+  /** Where now is, for the next owner. The end is a number: that it will have got there, also if it has lost the change. */
+  #learnPlace(place: Promise<Cursor>, isFromNow: boolean, isUntilNow: boolean): void {
     place.then(
       (cursor) => {
-        if (!this.#hasGiven) this.#from = cursor;
+        if (isFromNow && !this.#hasGiven) this.#from = cursor;
+        if (isUntilNow) this.#until = sequenceOf(cursor);
       },
-      () => undefined,
+      () => undefined, // whoever pulls hears of it
     );
   }
 
   async #pull({ stream, anchor: holdAt, place }: OpenChanges): Promise<readonly ChangeEvent[]> {
     const pull = { op: 'pull', stream } as const;
-    const [, page] = await Promise.all([
-      place,
-      asked<readonly ChangeEvent[]>(this.#link, pull, { holdAt, isIdle: true }),
-    ]);
+    // What is there already comes; the next change, or a number of the future, may never.
+    const { until } = this.#options;
+    const isIdle = until === undefined || typeof until === 'number';
+    const [, page] = await Promise.all([place, asked<readonly ChangeEvent[]>(this.#link, pull, { holdAt, isIdle })]);
     return page;
   }
 
   /** `undefined`: there was nothing in it but the place. */
   #taken(page: readonly ChangeEvent[]): readonly ChangeEvent[] | undefined {
     if (page.length === 0) {
-      // The owner's stream ends when its store closes; ours goes on with the next owner.
-      if (!this.#link.isClosing) throw new OwnerLostError('change stream');
+      // The owner's stream without an end ends when its store closes; ours goes on with the next owner.
+      if (this.#until === undefined && !this.#link.isClosing) throw new OwnerLostError('change stream');
       return page;
     }
     this.#hasGiven = true;

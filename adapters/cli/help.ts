@@ -19,6 +19,22 @@ export function overview(commands: readonly Command[], paint: Paint): string[] {
   ];
 }
 
+/** @param group - commands whose names begin with the same word */
+export function groupHelp(group: readonly Command[], paint: Paint): string[] {
+  const [word = ''] = group[0]?.name.split(' ') ?? [];
+  return [
+    `usage: ${PROGRAM} ${word} <command> <db> ...`,
+    '',
+    paint('bold', 'commands'),
+    ...alignColumns(group.map((command) => [`  ${command.name}`, command.summary])),
+    '',
+    paint('bold', 'examples'),
+    ...group.flatMap(({ examples }) => examples.slice(0, 1)).map((example) => `  ${PROGRAM} ${example}`),
+    '',
+    `${PROGRAM} help ${word} <command> tells more.`,
+  ];
+}
+
 export function commandHelp(command: Command, paint: Paint): string[] {
   const table = optionsOf(command);
   const options = Object.entries(table).map(([name, { kind, short, help }]) => {

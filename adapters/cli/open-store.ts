@@ -3,7 +3,7 @@
  * that a store in another process can take its place.
  *
  * `'read'` changes no file: it holds the directory's lock, so that nobody writes meanwhile, and opens read-only under it.
- * `'write'` is needed for all that uses the history of changes as well: recovery is what gives it its end.
+ * `'write'` is needed for all that waits for changes as well: who only reads never hears of one.
  */
 import type {
   BackupOptions,

@@ -4,6 +4,8 @@ import { UsageError } from './failure.ts';
 
 export type Place = 'now' | 'start' | 'snapshot' | Cursor | number | Date;
 
+export type End = 'now' | Cursor | number;
+
 const NAMES = ['now', 'start', 'snapshot'] as const;
 /** A year first, so that a sequence number is never taken for a date. */
 const DATE = /^\d{4}-\d{2}(-\d{2})?(T[\d:.]+(Z|[+-]\d{2}:\d{2})?)?$/;
@@ -21,4 +23,10 @@ export function placeOf(text: string): Place {
     `${JSON.stringify(text)} is no place in the changes. Use start, now, snapshot, a cursor as --json gives it, a sequence ` +
       'number, or a date such as 2026-01-31T12:00Z.',
   );
+}
+
+export function endOf(text: string): End {
+  const place = placeOf(text);
+  if (place !== 'start' && place !== 'snapshot' && !(place instanceof Date)) return place;
+  throw new UsageError(`${JSON.stringify(text)} is no place to end at. Use now, a cursor, or a sequence number.`);
 }

@@ -2,7 +2,7 @@
 import type { Command, Context } from './command.ts';
 import { EXIT, type ExitCode } from './exit-code.ts';
 import { UsageError } from './failure.ts';
-import { commandHelp, overview } from './help.ts';
+import { commandHelp, groupHelp, overview } from './help.ts';
 import { painter } from './paint.ts';
 import { parseArguments } from './parse-arguments.ts';
 import { suggestionFor } from './suggest.ts';
@@ -23,14 +23,27 @@ export async function runLine(words: readonly string[], around: Surroundings): P
     for (const line of overview(commands, talk.paint)) talk.note(line);
     return EXIT.usage;
   }
-  const wantsHelp = first === 'help' || first === '--help' || first === '-h';
-  const asked = wantsHelp ? words.slice(1) : words;
+  const wantsHelp = isHelp(first);
+  const asked = wantsHelp ? words.filter((word) => !isHelp(word)) : words;
   if (asked.length === 0) return print(overview(commands, paint));
+  const group = groupAskedFor(commands, wantsHelp ? [...asked, 'help'] : asked);
+  if (group !== undefined) return print(groupHelp(group, paint));
   const { command, rest } = findCommand(commands, asked);
   if (wantsHelp) return print(commandHelp(command, paint));
   const { flags, positionals, wantsHelp: asksForHelp } = parseArguments(command, rest);
   if (asksForHelp) return print(commandHelp(command, paint));
   return command.run({ ...around, flags, positionals });
+}
+
+const isHelp = (word: string | undefined): boolean => word === 'help' || word === '--help' || word === '-h';
+
+/** The commands that begin with the first of the words, if help is wanted with all of these: `consumers --help`. */
+export function groupAskedFor(
+  commands: readonly Command[],
+  [first = '', second]: readonly string[],
+): readonly Command[] | undefined {
+  const group = commands.filter(({ name }) => name.startsWith(`${first} `));
+  return group.length > 0 && isHelp(second) ? group : undefined;
 }
 
 export interface Found {

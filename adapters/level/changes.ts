@@ -6,9 +6,18 @@ import type { TypedKeys } from './typed-keys.ts';
 /** The options as the store takes them. */
 export function storeChangesOptions<Key, Value>(
   types: TypedKeys<Key, Value>,
-  { from, overflow, durability, bufferChangesMax, bufferBytesMax, signal, ...range }: LevelChangesOptions<Key, Value>,
+  {
+    from,
+    until,
+    overflow,
+    durability,
+    bufferChangesMax,
+    bufferBytesMax,
+    signal,
+    ...range
+  }: LevelChangesOptions<Key, Value>,
 ): ChangesOptions {
-  return { from, overflow, durability, bufferChangesMax, bufferBytesMax, signal, ...types.rangeOf(range) };
+  return { from, until, overflow, durability, bufferChangesMax, bufferBytesMax, signal, ...types.rangeOf(range) };
 }
 
 /** @throws LEVEL_DECODE_ERROR */

@@ -39,7 +39,7 @@ export interface BackupOptions {
    * them. A shared file that rots is bad in both. Default true; false copies everything.
    */
   readonly hardLinks?: boolean | undefined;
-  /** Ends the backup with an `AbortedError`; nothing is left but an empty directory. */
+  /** Ends the backup with an `AbortedError`; nothing is left. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: BackupProgress) => void) | undefined;
 }

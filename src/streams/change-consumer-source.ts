@@ -2,7 +2,7 @@
 import type { Change, Cursor, KeyRange, SequenceNumber } from '../model.ts';
 import { AbortedError } from '../errors.ts';
 import type { ChangeHandOver, ChangeHub } from './change-hub.ts';
-import { positionOf } from './change-stream.ts';
+import { positionOf } from './change-place.ts';
 import type { Backlog, ChangeSource, ConsumerFrom, ConsumerSource, Place } from './consumer-source.ts';
 import { boundsOf } from './scan-options.ts';
 import { pullOrWaitAsPull, type Waited } from './stream.ts';
@@ -22,10 +22,12 @@ export class ChangeConsumerSource implements ConsumerSource {
   }
 
   async open(from: Cursor, range: KeyRange): Promise<ChangeSource> {
+    await this.#hub.openHistory();
     return new DurableChanges(this.#hub, this.#listen(await positionOf(this.#hub, from), range));
   }
 
   async resolve(from: ConsumerFrom): Promise<Place> {
+    await this.#hub.openHistory();
     const position = await positionOf(this.#hub, from);
     // What is not durable yet may be lost, and then nothing stands there.
     const sequence = from === 'now' ? Math.min(position, this.#hub.durableSequence) : position;
@@ -39,6 +41,7 @@ export class ChangeConsumerSource implements ConsumerSource {
     settled: readonly SequenceNumber[],
     signal?: AbortSignal,
   ): Promise<Backlog> {
+    await this.#hub.openHistory();
     const end = this.#hub.durableSequence;
     const changes = this.#listen(await positionOf(this.#hub, after), range);
     const source = new DurableChanges(this.#hub, changes);
@@ -73,6 +76,7 @@ export class ChangeConsumerSource implements ConsumerSource {
     return this.#hub.listen({
       range: boundsOf(range),
       position,
+      until: Infinity,
       durability: 'synced',
       onOverflow: 'replay',
       bufferChangesMax: BUFFER_CHANGES_MAX,

@@ -33,6 +33,8 @@ export interface ListenOptions {
   readonly range: ByteRange;
   /** Behind which sequence number to begin. */
   readonly position: SequenceNumber;
+  /** The last sequence number that is wanted; `Infinity`: there is no end. */
+  readonly until: SequenceNumber;
   readonly durability: Durability;
   readonly onOverflow: HandOverPolicy;
   readonly bufferChangesMax: number;
@@ -43,6 +45,7 @@ export type ChangeHandOver = HandOver<Change | SkippedChanges>;
 
 interface Subscriber {
   readonly handOver: ChangeHandOver;
+  readonly until: SequenceNumber;
   /** Of the group that is being published. */
   pending: Change[];
   pendingBytes: number;
@@ -54,16 +57,21 @@ const PAGE_BYTES = 256 * 1024;
 
 export interface ChangeHubParts {
   readonly tree: Tree;
-  /** `undefined` when opened for reading only: nothing is published then, and nothing can be replayed. */
+  /** `undefined` when opened for reading only: nothing is published then. */
   readonly log: WriteAheadLog | undefined;
+  /** `undefined` when opened for reading only. */
   readonly archive: LogArchive | undefined;
+  /** Then: reads it. */
+  readonly openHistory?: (() => Promise<LogArchive>) | undefined;
   readonly clock: Clock;
 }
 
 export class ChangeHub {
   readonly #parts: ChangeHubParts;
-  readonly #cursorPrefix: `al1.${string}`;
-  readonly #decoder: ChangeDecoder;
+  #archive: LogArchive | undefined;
+  #opening: Promise<void> | undefined;
+  #cursorPrefix: `al1.${string}`;
+  #decoder: ChangeDecoder;
   readonly #index = new InterestIndex<Subscriber>();
   /** With what lets go of the files that it reads history from. */
   readonly #open = new Map<ChangeHandOver, () => void>();
@@ -72,18 +80,44 @@ export class ChangeHub {
   #soon: (() => void)[] = [];
   /** Those that have something to give when more is durable. */
   readonly #unready = new Set<ChangeHandOver>();
+  /** Those whose last change has a number that is not there, or not durable, yet. */
+  readonly #unended = new Set<Subscriber>();
   readonly #waitingForSync = new Set<{ readonly sequence: SequenceNumber; readonly resume: () => void }>();
   #isComplete = false;
 
   constructor(parts: ChangeHubParts) {
     this.#parts = parts;
     const { archive } = parts;
+    this.#archive = archive;
     this.#cursorPrefix = cursorPrefix(archive?.databaseId ?? '0'.repeat(32), archive?.epoch ?? 1);
     this.#decoder = new ChangeDecoder(this.#cursorPrefix);
   }
 
   get archive(): LogArchive | undefined {
-    return this.#parts.archive;
+    return this.#archive;
+  }
+
+  /** Whether cursors can be given and taken, and history be read; else {@link ChangeHub.openHistory} has to come first. */
+  get isHistoryOpen(): boolean {
+    return this.#archive !== undefined || this.#parts.openHistory === undefined;
+  }
+
+  /** @returns rejects with CorruptionError, IoError */
+  openHistory(): Promise<void> {
+    const { openHistory } = this.#parts;
+    if (this.#archive !== undefined || openHistory === undefined) return Promise.resolve();
+    this.#opening ??= openHistory().then(
+      (archive) => {
+        this.#archive = archive;
+        this.#cursorPrefix = cursorPrefix(archive.databaseId, epochOfWriter(archive, this.visibleSequence));
+        this.#decoder = new ChangeDecoder(this.#cursorPrefix);
+      },
+      (error: unknown) => {
+        this.#opening = undefined; // the next one tries again
+        throw error;
+      },
+    );
+    return this.#opening;
   }
 
   /** How many are listening or reading history. */
@@ -118,7 +152,12 @@ export class ChangeHub {
   }
 
   /** Takes a group that has just become visible, before its acknowledgements. */
-  publish({ encoded, timeMs }: CommittedGroup): void {
+  publish(group: CommittedGroup): void {
+    this.#route(group);
+    this.#stirUnended(); // also those that wait for the number of a change that is none of theirs
+  }
+
+  #route({ encoded, timeMs }: CommittedGroup): void {
     const index = this.#index;
     if (index.size === 0) return;
     const { bytes, bounds, firstSequence: first, lastSequence: last } = encoded;
@@ -131,18 +170,31 @@ export class ChangeHub {
       const { pending, pendingBytes } = subscriber;
       subscriber.pending = [];
       subscriber.pendingBytes = 0;
-      subscriber.handOver.push({ values: pending, first, last, bytes: pendingBytes });
+      subscriber.handOver.push({ values: pending, first, last: Math.min(last, subscriber.until), bytes: pendingBytes });
     }
     this.#touched.clear();
     if (all.length === 0) return;
     const group: LiveGroup<Change> = { values: all, first, last, bytes: bounds.at(-1) ?? 0 };
-    for (const subscriber of index.everything) subscriber.handOver.push(group);
+    for (const { handOver, until } of index.everything) {
+      if (until >= last) handOver.push(group);
+      else if (until >= first) handOver.push(cutAfter(group, until));
+    }
+  }
+
+  #stirUnended(): void {
+    for (const subscriber of this.#unended) {
+      const { handOver, until } = subscriber;
+      if (this.visibleSequence < until) continue;
+      handOver.stir();
+      if (this.durableSequence >= until) this.#unended.delete(subscriber);
+    }
   }
 
   /** More has become durable: whoever waits for that may go on. */
   stir(): void {
     for (const handOver of this.#unready) handOver.stir(); // each that is still not ready comes back when it is woken
     this.#unready.clear();
+    this.#stirUnended();
     for (const one of this.#waitingForSync) {
       if (one.sequence > this.durableSequence && !this.#isComplete) continue;
       this.#waitingForSync.delete(one);
@@ -170,13 +222,15 @@ export class ChangeHub {
 
   /** A new subscriber; `close` it. */
   listen(options: ListenOptions): ChangeHandOver {
-    const { range, position, durability, onOverflow, bufferChangesMax: valuesMax, bufferBytesMax: bytesMax } = options;
+    const { range, position, until, durability, onOverflow } = options;
+    const { bufferChangesMax: valuesMax, bufferBytesMax: bytesMax } = options;
     let reader: HistoryReader | undefined;
     let stopListening: (() => void) | undefined;
     const listener: { subscriber?: Subscriber; isListening: boolean } = { isListening: false };
     const port: HandOverPort<Change | SkippedChanges> = {
-      published: () => this.visibleSequence,
-      ready: () => (durability === 'synced' ? this.durableSequence : this.visibleSequence),
+      // What is behind its end is, for this one, not published.
+      published: () => Math.min(this.visibleSequence, until),
+      ready: () => Math.min(durability === 'synced' ? this.durableSequence : this.visibleSequence, until),
       listen: (wanted) => {
         listener.isListening = wanted;
         stopListening?.();
@@ -186,7 +240,7 @@ export class ChangeHub {
         if (wanted) reader?.release().catch(() => undefined); // nothing was written to these files
       },
       replay: async (from, bound) => {
-        const archive = this.#parts.archive;
+        const archive = this.#archive;
         if (archive === undefined) return { values: [], position: bound };
         if (reader?.position !== from + 1) {
           await reader?.close();
@@ -198,20 +252,25 @@ export class ChangeHub {
           bytes += this.#decoder.decode(batch, range, from + 1, values);
           return values.length < PAGE_CHANGES && bytes < PAGE_BYTES;
         });
-        return { values, position: reader.position - 1 };
+        // A batch is read whole, also one that the end is in the midst of.
+        while ((values.at(-1)?.sequence ?? 0) > until) values.pop();
+        return { values, position: Math.min(reader.position - 1, until) };
       },
       skipped: (count, sequence) => ({ type: 'skipped', count, sequence, cursor: this.cursorAt(sequence) }),
       whenReady: () => void this.#unready.add(handOver),
       soon: (work) => this.#runSoon(work),
     };
     const handOver: ChangeHandOver = new HandOver(port, { position, onOverflow, valuesMax, bytesMax });
-    listener.subscriber = { handOver, pending: [], pendingBytes: 0 };
+    const subscriber: Subscriber = { handOver, until, pending: [], pendingBytes: 0 };
+    listener.subscriber = subscriber;
+    if (until !== Infinity && until > this.durableSequence) this.#unended.add(subscriber);
     if (listener.isListening) port.listen(true); // it began before there was anything to add
     const letGo = (): void => void reader?.close().catch(() => undefined);
     this.#open.set(handOver, letGo);
     handOver.onClose = () => {
       this.#open.delete(handOver);
       this.#unready.delete(handOver);
+      this.#unended.delete(subscriber);
       letGo();
     };
     if (this.#isComplete) handOver.complete();
@@ -227,6 +286,7 @@ export class ChangeHub {
   };
 
   #give(subscriber: Subscriber, change: Change): void {
+    if (change.sequence > subscriber.until) return;
     if (subscriber.pending.length === 0) this.#touched.add(subscriber);
     subscriber.pending.push(change);
     subscriber.pendingBytes += change.key.length + (change.type === 'set' ? change.value.length : 0);
@@ -241,4 +301,18 @@ export class ChangeHub {
       for (const one of works) one();
     });
   }
+}
+
+/**
+ * A reader beside a program that writes, or before the next one does: if all that it sees is of the epoch that was last, then
+ * its cursors are of that epoch, and lead on whether the next opening begins another one or not.
+ */
+function epochOfWriter({ epoch, epochEnds }: LogArchive, visible: SequenceNumber): number {
+  const last = epochEnds.at(-1);
+  return last?.epoch === epoch - 1 && last.lastSequence >= visible ? last.epoch : epoch;
+}
+
+/** Of a group that an end is in the midst of, what is before it. */
+function cutAfter({ values, first, bytes }: LiveGroup<Change>, until: SequenceNumber): LiveGroup<Change> {
+  return { values: values.filter(({ sequence }) => sequence <= until), first, last: until, bytes };
 }

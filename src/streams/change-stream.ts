@@ -1,12 +1,12 @@
 /**
  * The change stream: everything that was committed, in the one order of all writes, from any place that is kept.
  *
- *     from ──> place ──> [the present state] ──> handOver( history , live ) ──> pages of whole batches
+ *     from ──> place ──> [the present state] ──> handOver( history , live ) ──> pages of whole batches ──> until
  *
  * A place is a sequence number, whatever it was given as. `operators/hand-over.ts` has the step from history to live and
  * back; `change-hub.ts` who hears of what.
  */
-import { AbortedError, HistoryGoneError, InvalidArgumentError, InvalidCursorError } from '../errors.ts';
+import { AbortedError, ClosedError, HistoryGoneError, InvalidArgumentError } from '../errors.ts';
 import type { Change, Cursor, Durability, KeyRange, SequenceNumber } from '../model.ts';
 import type { HandOverPolicy } from '../operators/hand-over.ts';
 import { choice, whole } from '../storage/check-option.ts';
@@ -14,23 +14,12 @@ import { copyOut } from '../storage/read/copy-out.ts';
 import type { VisibleIterator } from '../storage/read/visible-iterator.ts';
 import { onAbort } from './abort.ts';
 import type { ChangeHandOver, ChangeHub, SkippedChanges } from './change-hub.ts';
-import { parseCursor } from './cursor.ts';
+import { type ChangesFrom, type ChangesUntil, endOf, positionOf } from './change-place.ts';
 import type { ByteRange } from './interest-index.ts';
 import { boundsOf } from './scan-options.ts';
 import type { ScanQuery } from './scan-source.ts';
 import { type PageSource, pullOrWaitAsPull, type Waited, type WaitingPageSource } from './stream.ts';
-
-/**
- * Where a change stream begins:
- *
- * - `'now'`: with what is committed after it was subscribed to
- * - `'start'`: with the oldest change that is kept
- * - `'snapshot'`: with the present state, row by row in key order, then with every change after it
- * - a cursor: behind the change that had it
- * - a sequence number: with the first change of at least this number
- * - a date: with the first change committed then or later
- */
-export type ChangesFrom = 'now' | 'start' | 'snapshot' | Cursor | SequenceNumber | Date;
+import { toError } from './to-error.ts';
 
 /** What a subscriber gets when more waits for it than may; `'replay'`: all of it, later, from history. */
 export type ChangesOverflow = HandOverPolicy;
@@ -38,6 +27,13 @@ export type ChangesOverflow = HandOverPolicy;
 export interface ChangesOptions extends KeyRange {
   /** Default `'now'`. */
   readonly from?: ChangesFrom | undefined;
+  /**
+   * The stream completes when it has given every change of its range up to and with this place; at once, if it begins
+   * behind it. A batch that the place is in the midst of is cut there. With durability `'synced'` it waits until that is
+   * durable; a sequence number that the store has not reached is waited for. With `from: 'snapshot'` the state comes in any
+   * case, as it is when it is read, and `'snapshotEnd'`. A store that closes before ends it with a ClosedError. Default: none.
+   */
+  readonly until?: ChangesUntil | undefined;
   /**
    * Live changes that the subscriber has not pulled wait in a buffer. When it is full: `'replay'` forgets them and reads on
    * from history, page by page; `'fail'` ends the stream with a BufferOverflowError, after what waits; `'dropOldest'` and
@@ -78,9 +74,14 @@ export interface SnapshotEnd {
 
 export type ChangeEvent = Change | SkippedChanges | SnapshotEntry | SnapshotEnd;
 
+/** A text may be a cursor: whether it is one, and leads anywhere, is told by the stream. */
+const isPlace = (place: unknown): boolean =>
+  typeof place === 'string' || (typeof place === 'number' && Number.isSafeInteger(place) && place >= 0);
+
 /** The options, checked. */
 export interface ChangesQuery {
   readonly from: ChangesFrom;
+  readonly until: ChangesUntil | undefined;
   readonly range: ByteRange;
   readonly overflow: ChangesOverflow;
   readonly durability: Durability;
@@ -96,16 +97,16 @@ const PROGRESS_MS_MAX = 60 * 60 * 1000;
 
 /** @throws InvalidArgumentError, OutOfRangeError */
 export function changesQueryOf(options: ChangesOptions): ChangesQuery {
-  const { from = 'now' } = options;
-  const isPlace =
-    typeof from === 'string' ||
-    (typeof from === 'number' && Number.isSafeInteger(from) && from >= 0) ||
-    (from instanceof Date && !Number.isNaN(from.getTime()));
-  if (!isPlace) {
+  const { from = 'now', until } = options;
+  if (!isPlace(from) && !(from instanceof Date && !Number.isNaN(from.getTime()))) {
     throw new InvalidArgumentError('from', "'now', 'start', 'snapshot', a cursor, a sequence number or a date", from);
+  }
+  if (until !== undefined && !isPlace(until)) {
+    throw new InvalidArgumentError('until', "'now', a cursor or a sequence number", until);
   }
   return {
     from,
+    until,
     range: boundsOf(options),
     overflow: choice('overflow', options.overflow, ['replay', 'fail', 'dropOldest', 'dropNewest'], 'replay'),
     durability: choice('durability', options.durability, ['buffered', 'synced'], 'buffered'),
@@ -117,74 +118,6 @@ export function changesQueryOf(options: ChangesOptions): ChangesQuery {
   };
 }
 
-/** @throws InvalidCursorError, HistoryGoneError */
-export async function positionOf(hub: ChangeHub, from: Exclude<ChangesFrom, 'snapshot'>): Promise<SequenceNumber> {
-  const position = positionAtOnce(hub, from);
-  return position ?? (await positionAtTime(hub, from as Date));
-}
-
-/** Behind which sequence number to begin; `undefined` where the history must be asked for it. */
-function positionAtOnce(hub: ChangeHub, from: Exclude<ChangesFrom, 'snapshot'>): SequenceNumber | undefined {
-  if (from === 'now') return hub.visibleSequence;
-  const start = hub.archive?.start ?? hub.visibleSequence + 1;
-  if (from === 'start') return start - 1;
-  if (from instanceof Date) return undefined;
-  if (typeof from === 'number') {
-    if (from > hub.visibleSequence + 1) {
-      throw new InvalidCursorError(String(from), 'future', `the newest sequence number is ${hub.visibleSequence}.`);
-    }
-    return checkKept(Math.max(from, 1) - 1, start);
-  }
-  return checkKept(positionOfCursor(hub, from), start);
-}
-
-function checkKept(position: SequenceNumber, start: SequenceNumber): SequenceNumber {
-  if (position + 1 < start) throw new HistoryGoneError(position + 1, start);
-  return position;
-}
-
-function positionOfCursor(hub: ChangeHub, cursor: Cursor): SequenceNumber {
-  const { databaseId, epoch, sequence } = parseCursor(cursor);
-  const { archive, visibleSequence } = hub;
-  if (archive !== undefined && databaseId !== archive.databaseId) {
-    throw new InvalidCursorError(cursor, 'otherDatabase', 'it is of another database, or of one that was here before.');
-  }
-  const epochNow = archive?.epoch ?? epoch;
-  if (epoch > epochNow || (epoch === epochNow && sequence > visibleSequence)) {
-    throw new InvalidCursorError(cursor, 'future', `the database has not got there: it is at ${visibleSequence}.`);
-  }
-  if (archive === undefined || epoch === epochNow) return sequence;
-  const end = archive.epochEnd(epoch);
-  if (end === undefined || sequence > end) {
-    throw new InvalidCursorError(
-      cursor,
-      'droppedEpoch',
-      `what it stands behind was lost in a crash${end === undefined ? '' : `: of that time, ${end} is the last that is there`}. ` +
-        `Start from 'snapshot', or from a cursor of a change that was synced.`,
-    );
-  }
-  return sequence;
-}
-
-async function positionAtTime({ archive, visibleSequence, nowMs }: ChangeHub, date: Date): Promise<SequenceNumber> {
-  if (archive === undefined) return visibleSequence;
-  const timeMs = date.getTime();
-  // What is gone may have been committed in the same millisecond as the oldest that is there.
-  if (archive.start > 1 && timeMs <= (archive.oldestTimeMs ?? nowMs)) {
-    throw new HistoryGoneError(archive.start - 1, archive.start);
-  }
-  const segment = archive.segmentAtTime(timeMs);
-  if (segment === undefined) return visibleSequence;
-  if (timeMs <= segment.firstTimeMs) return segment.firstSequence - 1;
-  const index = await archive.openIndex(segment);
-  try {
-    const tick = await index?.firstAtOrAfter(timeMs);
-    return (tick?.sequence ?? segment.firstSequence) - 1;
-  } finally {
-    await index?.close();
-  }
-}
-
 const SNAPSHOT_ENTRY = (at: VisibleIterator): SnapshotEntry => ({
   type: 'entry',
   key: copyOut(at.keyBytes, at.keyStart, at.keyEnd),
@@ -192,17 +125,21 @@ const SNAPSHOT_ENTRY = (at: VisibleIterator): SnapshotEntry => ({
   sequence: at.entrySequence,
 });
 
-/** One subscriber: the state first, if it was asked for, then changes. Completes when the store closes. */
+/** One subscriber: the state first, if it was asked for, then changes. Completes at its end, or when the store closes. */
 export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   readonly #hub: ChangeHub;
   readonly #query: ChangesQuery;
   readonly #scan: (query: ScanQuery<SnapshotEntry>) => PageSource<SnapshotEntry>;
   readonly #stopListening: () => void;
+  /** The last sequence number that is wanted. */
+  #end = Infinity;
   #rows: PageSource<SnapshotEntry> | undefined;
   #snapshotSequence = 0;
   #handOver: ChangeHandOver | undefined;
   #failure: Error | undefined;
   #isClosed = false;
+  /** Whether its end, and what now is, are known. */
+  #hasBegun = false;
   /** Whether it is to begin with the oldest change there is, and has given none yet. */
   #isStartMovable: boolean;
   /** Whether nothing came for `progressMs`; and what calls the timer off. */
@@ -222,12 +159,28 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
     this.#scan = scan;
     this.#isStartMovable = query.from === 'start';
     this.#stopListening = onAbort(query.signal, this.#abort);
-    // What comes after 'now' is what comes after this line.
-    if (query.from === 'now') this.#listen(hub.visibleSequence);
+    // Where nothing is written, now is the same at any time; who wants nothing else needs no history.
+    const isOnlyNow =
+      query.from === 'now' &&
+      (typeof query.until !== 'string' || query.until === 'now') &&
+      query.progressMs === undefined;
+    if (hub.isHistoryOpen || isOnlyNow) this.#beginNow();
     if (query.signal?.aborted === true) this.#abort();
   }
 
-  /** Why it has been aborted, if it has. */
+  /** What comes after 'now' is what comes after this call. */
+  #beginNow(): void {
+    this.#hasBegun = true;
+    try {
+      this.#end = endOf(this.#hub, this.#query.until);
+    } catch (error) {
+      this.#failure = toError(error);
+      return;
+    }
+    if (this.#query.from === 'now') this.#listen(this.#hub.visibleSequence);
+  }
+
+  /** Why it has been aborted, if it has; or why its end is none. */
   get failure(): Error | undefined {
     return this.#failure;
   }
@@ -259,6 +212,10 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   }
 
   #next(handOver: ChangeHandOver, wake: () => void): Waited<ChangeEvent> {
+    if (handOver.position >= this.#end) {
+      this.close();
+      return [];
+    }
     const { progressMs } = this.#query;
     if (progressMs === undefined) return this.#checked(handOver.pull(wake));
     this.#stopTimer?.();
@@ -284,6 +241,8 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
   /** A page that had to be waited for may come after an abort. */
   #checked(page: Waited<ChangeEvent>): Waited<ChangeEvent> {
     if (!(page instanceof Promise)) {
+      // The store closes; whoever wants all up to a place must not take that for the place.
+      if (page?.length === 0 && !this.#isClosed && this.#end !== Infinity) throw new ClosedError('store');
       if (page !== undefined) this.#isStartMovable = false;
       return page;
     }
@@ -308,6 +267,12 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
 
   async #begin(): Promise<undefined> {
     const { from, range } = this.#query;
+    if (!this.#hasBegun) {
+      await this.#hub.openHistory();
+      if (this.#hasEnded()) return;
+      this.#beginNow();
+      if (this.#hasEnded() || from === 'now') return;
+    }
     if (from === 'snapshot') {
       const bounds = { lower: range.lower, upper: range.upper };
       this.#snapshotSequence = this.#hub.visibleSequence;
@@ -356,7 +321,8 @@ export class ChangeEvents implements WaitingPageSource<ChangeEvent> {
 
   #listen(position: SequenceNumber): void {
     const { range, durability, overflow, bufferChangesMax, bufferBytesMax } = this.#query;
-    const options = { range, position, durability, onOverflow: overflow, bufferChangesMax, bufferBytesMax };
+    const policy = { onOverflow: overflow, bufferChangesMax, bufferBytesMax };
+    const options = { range, position, until: this.#end, durability, ...policy };
     this.#handOver = this.#hub.listen(options);
   }
 

@@ -72,7 +72,14 @@ export class Engine {
   #closed: Promise<void> | undefined;
   #isDraining = false;
 
-  constructor(opened: OpenedTree, executor: TableJobExecutor, clock: Clock, events$: Subject<EngineEvent>) {
+  /** @param openHistory - where the store is open for reading only: reads history when it is asked for */
+  constructor(
+    opened: OpenedTree,
+    executor: TableJobExecutor,
+    clock: Clock,
+    events$: Subject<EngineEvent>,
+    openHistory?: () => Promise<LogArchive>,
+  ) {
     this.location = opened.location;
     this.tree = opened.tree;
     this.log = opened.log;
@@ -83,7 +90,7 @@ export class Engine {
     this.reader = new Reader(this.tree, this.health, clock);
     this.stall = new Stall(this.tree, this.health, events$, clock);
     const { tree, log, archive } = opened;
-    this.changes = new ChangeHub({ tree, log, archive, clock });
+    this.changes = new ChangeHub({ tree, log, archive, openHistory, clock });
     this.desks = this.#makeConsumers(clock);
     if (log !== undefined && archive !== undefined) this.#start(log, archive, clock);
   }
@@ -317,7 +324,7 @@ export class Engine {
   /** @param isClean - whether everything that was acknowledged is durable */
   async #closeHistory(isClean: boolean): Promise<void> {
     const { archive } = this.changes;
-    if (archive === undefined) return;
+    if (archive === undefined || this.log === undefined) return;
     // A log that is not sealed is found by the next open, which must not take it for one from before the last state.
     if (isClean && archive.isSealed) await archive.persist(this.tree.versions.lastSequence, true);
     await archive.close();

@@ -14,7 +14,8 @@ import type {
   SetOperation,
   WriteOperation,
 } from '../model.ts';
-import type { ChangesFrom, SnapshotEnd } from './change-stream.ts';
+import type { ChangesFrom } from './change-place.ts';
+import type { SnapshotEnd } from './change-stream.ts';
 import { checkSettings } from './check-settings.ts';
 import type { Consumer } from './consumer.ts';
 import {

@@ -14,6 +14,7 @@ import { type Clock, SLICE_MS, systemClock, yieldTurn } from './clock.ts';
 import { Engine } from './engine.ts';
 import type { EngineEvent } from './engine-events.ts';
 import { type Operation, operationOf } from './operation.ts';
+import { readOnlyHistory } from './read-only-history.ts';
 import { Store } from './store.ts';
 
 export interface OpenOptions extends GivenOptions {
@@ -90,7 +91,11 @@ async function openStore(
       events$.next({ type: 'logTailDropped', file, offset, bytesDropped, reason, error: corruption });
     }
     if (historyLoss !== undefined) events$.next({ type: 'historyLost', ...historyLoss, error: undefined });
-    return new Store(new Engine(opened.right, executor, clock, events$));
+    const idOf = (): string => newDatabaseId(clock);
+    const openHistory = options.readOnly
+      ? () => readOnlyHistory({ directory, options, fileSystem, clock, events: events$, newDatabaseId: idOf })
+      : undefined;
+    return new Store(new Engine(opened.right, executor, clock, events$, openHistory));
   } catch (error) {
     await executor.close();
     throw error;

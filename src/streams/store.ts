@@ -9,10 +9,10 @@ import type { Bytes, Change, Commit, Durability, Entry, KeyRange, VersionedValue
 import { onAbort } from './abort.ts';
 import { approximateSize } from './approximate-size.ts';
 import { type BackupOptions, type BackupReport, checkBackup } from './backup.ts';
+import type { ChangesFrom } from './change-place.ts';
 import {
   type ChangeEvent,
   ChangeEvents,
-  type ChangesFrom,
   type ChangesOptions,
   type ChangesQuery,
   changesQueryOf,
@@ -232,8 +232,8 @@ export class Store {
 
   /**
    * Everything that is committed, in the one order of all writes, from a place on: history first, then live, without a gap
-   * and without a repeat. Batches are whole; `pages()` gives them undivided. Completes when the store closes; in the midst of
-   * a snapshot it fails instead, since an end would look like the end of the state.
+   * and without a repeat. Batches are whole; `pages()` gives them undivided. Completes at `until`, and when the store closes; in
+   * the midst of a snapshot, or before `until`, it fails then instead: an end would look like the end of what was asked for.
    *
    * Never holds writers back. A subscriber that is too slow reads on from history (see {@link ChangesOptions.overflow}), at
    * constant memory. To go on after a restart, keep the `cursor` of the last change that was dealt with.

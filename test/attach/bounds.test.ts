@@ -17,7 +17,7 @@ import { temporaryDirectories } from '../support/temporary.ts';
 import { inTime, until } from '../support/waiting.ts';
 
 const makeDirectory = temporaryDirectories();
-const HELLO = { protocol: 'alluvium-attach', version: 1, package: '0.0.0' };
+const HELLO = { protocol: 'alluvium-attach', version: 2, package: '0.0.0' };
 const isRoot = process.geteuid?.() === 0;
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {

@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { firstValueFrom, take, toArray } from 'rxjs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Bytes, type ChangeEvent, open, type Store, type WriteOperation } from 'alluvium';
+import { type Bytes, type ChangeEvent, type Cursor, open, type Store, type WriteOperation } from 'alluvium';
 import { type AttachedStore, openOrAttach, type StoreFace } from 'alluvium/attach';
 import { runsOf } from '../support/runs.ts';
 import { temporaryDirectories } from '../support/temporary.ts';
@@ -221,6 +221,31 @@ describe('a store that another process has', () => {
       };
       expect(await inTime('changes', until(attached))).toEqual(await until(owner));
     }
+  });
+
+  it('gives the same changes up to any place, and then ends', async () => {
+    const { owner, attached } = await pair();
+    for (let n = 0; n < 5; n += 1) await owner.set(`k${n}`, String(n));
+    const [third] = await firstValueFrom(attached.changes({ from: 3 }).pipe(take(1), toArray()));
+    for (const from of ['start', 'snapshot', 2, 'now'] as const) {
+      for (const until of ['now', 0, 4, third?.cursor] as const) {
+        for (const range of [{}, { gte: 'x' }]) {
+          const options = { from, until, ...range, durability: 'synced' } as const;
+          expect(await inTime('changes', collect(attached.changes(options)))).toEqual(
+            await collect(owner.changes(options)),
+          );
+        }
+      }
+    }
+    const options = { from: 'start', until: third?.cursor.replace(/\d+$/, '99') as Cursor } as const;
+    const ends = await Promise.all([owner, attached].map((store) => outcome(() => collect(store.changes(options)))));
+    expect(ends[1]).toEqual(ends[0]);
+    expect(ends[0]).toMatchObject({ code: 'INVALID_CURSOR' });
+    expect(thrownBy(() => attached.changes({ until: -1 }))).toEqual(thrownBy(() => owner.changes({ until: -1 })));
+    const closed = collect(attached.changes({ from: 'start', until: 100 }));
+    closed.catch(() => undefined);
+    await attached.close();
+    await expect(inTime('the end', closed)).rejects.toMatchObject({ code: 'CLOSED' });
   });
 
   it('gives what is written after the call of a stream from now on', async () => {

@@ -14,7 +14,7 @@ import { temporaryDirectories } from '../support/temporary.ts';
 import { inTime } from '../support/waiting.ts';
 
 const makeDirectory = temporaryDirectories();
-const HELLO = { protocol: 'alluvium-attach', version: 1, package: '0.0.0' };
+const HELLO = { protocol: 'alluvium-attach', version: 2, package: '0.0.0' };
 const CURSOR = `al1.${'0'.repeat(32)}.1.1`;
 const OWNER_HELLO = { ...HELLO, location: '/', cursor: CURSOR, pid: 1, since: new Date() };
 const opened: (AttachedStore | Server | Socket)[] = [];
@@ -145,8 +145,8 @@ describe('an owner', () => {
 
   it('tells its version to whoever speaks another one, and ends', async () => {
     const { path } = await owner();
-    const heard = await say(path, encodeMessage({ ...HELLO, version: 2 }));
-    expect(heard).toEqual([expect.objectContaining({ protocol: 'alluvium-attach', version: 1 })]);
+    const heard = await say(path, encodeMessage({ ...HELLO, version: 3 }));
+    expect(heard).toEqual([expect.objectContaining({ protocol: 'alluvium-attach', version: 2 })]);
   });
 
   it('lives on when a connection is cut in the midst of a message, at any byte', async () => {
@@ -222,7 +222,7 @@ describe('who attaches', () => {
     const directory = await impostor((socket) => {
       for (const each of encodeMessage({ ...OWNER_HELLO, version: 9, package: '9.9.9' })) socket.write(each);
     });
-    await expect(openOrAttach(directory)).rejects.toMatchObject({ code: 'ATTACH_VERSION', ours: 1, theirs: 9 });
+    await expect(openOrAttach(directory)).rejects.toMatchObject({ code: 'ATTACH_VERSION', ours: 2, theirs: 9 });
   });
 
   it.each<[string, (socket: Socket) => void]>([

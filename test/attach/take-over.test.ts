@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { rename, rm } from 'node:fs/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type ChangeEvent, open } from 'alluvium';
+import { type ChangeEvent, type ChangesOptions, open } from 'alluvium';
 import { type AttachedStore, openOrAttach } from 'alluvium/attach';
 import { encodeMessage } from '../../adapters/attach/frames.ts';
 import { randomOf, runs, seedOfThisRun } from '../support/runs.ts';
@@ -95,6 +95,35 @@ describe('when the owner closes', () => {
     let count = 0;
     for await (const page of unread.pages()) count += page.length; // it had not begun
     expect(count).toBe(600);
+  });
+
+  it('changes come to the end that they were given, at another owner', { timeout: 60_000 }, async () => {
+    const random = randomOf(seedOfThisRun());
+    for (let run = 0; run < runs(6); run += 1) {
+      const directory = makeDirectory();
+      const owner = await join_(directory);
+      const attached = await join_(directory);
+      for (let n = 1; n <= 3000; n += 1) void owner.set(`k${n}`, 'v', { durability: 'buffered' }).subscribe();
+      await owner.set('end', '');
+      const collect = async (options: ChangesOptions): Promise<number[]> => {
+        const found: number[] = [];
+        for await (const event of attached.changes(options)) if (event.type !== 'entry') found.push(event.sequence);
+        return found;
+      };
+      const now = collect({ from: 'start', until: 'now' });
+      const future = collect({ from: 3001, until: 3003 });
+      await attached.has('end'); // the owner has been asked for all of it
+      for (let turns = Math.floor(random() * 12); turns > 0; turns -= 1) {
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await owner.set('behind', '');
+      await owner.close();
+      await attached.set('behind it', '');
+      await attached.set('beyond', '');
+      expect(await inTime('the end', now)).toEqual(Array.from({ length: 3001 }, (_, n) => n + 1));
+      expect(await inTime('the end to come', future)).toEqual([3001, 3002, 3003]);
+      await attached.close();
+    }
   });
 
   it(
@@ -197,7 +226,7 @@ describe('back-pressure', () => {
     sockets.push(socket);
     socket.on('error', () => undefined);
     socket.pause();
-    for (const each of encodeMessage({ protocol: 'alluvium-attach', version: 1, package: '' })) socket.write(each);
+    for (const each of encodeMessage({ protocol: 'alluvium-attach', version: 2, package: '' })) socket.write(each);
     const before = process.memoryUsage().arrayBuffers;
     // 5 GiB of answers, if all of them were made.
     for (let id = 0; id < 20_000; id += 1) {

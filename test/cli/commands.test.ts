@@ -1,7 +1,9 @@
 // What each command does, on a store of the disk.
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openOrAttach } from 'alluvium/attach';
 import { open, type Store } from '../../src/index.ts';
 import { alluvium, shell, startAlluvium } from '../support/command-line.ts';
 import { temporaryDirectories } from '../support/temporary.ts';
@@ -121,6 +123,36 @@ describe('changes and watch', () => {
     expect(lost).toMatchObject({ code: 2, stdout: '' });
   });
 
+  it('end where they are told to, also beside a program that has the store', async () => {
+    const folder = await storeWith(five);
+    const store = await openOrAttach(folder);
+    const keys = async (...words: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await alluvium(['changes', folder, ...words]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      return stdout.replace(/^\d+\t(\w+)(?:\t(\w+))?.*$/gm, '$1 $2').replaceAll('\n', ', ');
+    };
+    try {
+      expect(await keys('--from', 'start', '--no-follow')).toBe('set a1, set a2, set b1, set b2, set c, ');
+      expect(await keys('--from', '2', '--until', '3')).toBe('set a2, set b1, ');
+      expect(await keys('--from', 'snapshot', '--no-follow', '--gte', 'c')).toBe('entry c, snapshotEnd , ');
+      expect(await keys('--no-follow')).toBe('');
+      const waiting = keys('--from', 'start', '--until', '7', '--gte', 'c');
+      await store.set('c', 'again');
+      await store.set('a1', 'again');
+      expect(await waiting).toBe('set c, set c, ');
+    } finally {
+      await store.close();
+    }
+    for (const [place, fault] of [
+      ['start', 'no place to end at'],
+      ['2026-01-01', 'no place to end at'],
+      ['soon', 'no place in the changes'],
+    ]) {
+      const { code, stderr } = await alluvium(['changes', folder, '--until', place ?? '']);
+      expect([code, stderr.includes(fault ?? '')]).toEqual([2, true]);
+    }
+  });
+
   it('show the present and follow', async () => {
     const folder = await storeWith(five);
     const watching = startAlluvium(['watch', folder, '--prefix', 'a']);
@@ -193,7 +225,10 @@ describe('consumers and dead letters', () => {
   });
 
   it('letters are listed, shown, replayed and dropped', async () => {
+    const names = (): string[] => readdirSync(folder, { recursive: true }).map(String).toSorted();
+    const before = names();
     const listed = await alluvium(['dead-letters', 'list', folder, 'totals', '--json']);
+    expect(names()).toEqual(before); // a recovery would have made new ones
     const letters = jsonOf(listed.stdout);
     expect(letters).toMatchObject([
       { key: 'b1', value: 'the b1', error: { name: 'TypeError', message: 'no b, please' }, attempts: 1 },

@@ -19,9 +19,9 @@ beforeAll(async () => {
 });
 
 const contentOf = (folder: string): string[] =>
-  readdirSync(folder)
-    .filter((name) => !name.startsWith('LOCK'))
-    .map((name) => `${name} ${name.endsWith('archive') ? '' : readFileSync(join(folder, name)).toString('base64')}`);
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('LOCK'))
+    .map(({ parentPath, name }) => `${name} ${readFileSync(join(parentPath, name)).toString('base64')}`);
 
 describe('exit codes', () => {
   it('are 0 for what was done, 3 for a key that is not there, 6 for a condition that did not hold', async () => {
@@ -152,8 +152,11 @@ describe('streams', () => {
 
   it('reading changes no file', async () => {
     const before = contentOf(big);
-    for (const command of ['info', 'levels', 'stats'])
-      expect(await alluvium([command, big])).toMatchObject({ code: 0 });
+    for (const command of ['info', 'levels', 'stats', 'consumers list', 'consumers lag', 'changes --no-follow'])
+      expect(await alluvium([...command.split(' '), big])).toMatchObject({ code: 0 });
+    expect((await alluvium(['changes', big, '--from', 'start', '--no-follow'])).stdout.split('\n')).toHaveLength(
+      ENTRIES + 1,
+    );
     expect(contentOf(big)).toEqual(before);
   });
 

@@ -11,6 +11,7 @@ import {
   type ChangesFrom,
   type ChangesOptions,
   type ChangesOverflow,
+  ClosedError,
   type Commit,
   type FileSystem,
   HistoryGoneError,
@@ -30,6 +31,7 @@ import { bytesOf, type ModelChange, textOf } from '../support/sorted-model.ts';
 import { modelChangeOf, scanStore } from '../support/store-commands.ts';
 
 type From = 'now' | 'start' | 'snapshot' | 'cursor' | 'number' | 'date';
+type Until = 'none' | 'now' | 'cursor' | 'number';
 type Command =
   | {
       readonly do: 'write';
@@ -41,6 +43,7 @@ type Command =
       readonly do: 'follow';
       readonly slot: number;
       readonly from: From;
+      readonly until: Until;
       readonly pick: number;
       readonly how: How;
     }
@@ -110,6 +113,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       do: fc.constant('follow'),
       slot,
       from: fc.constantFrom<From>('now', 'start', 'snapshot', 'cursor', 'number', 'date'),
+      until: fc.constantFrom<Until>('none', 'none', 'now', 'cursor', 'number'),
       pick: fc.nat(),
       how,
     }),
@@ -213,7 +217,7 @@ class Run {
       }
       case 'follow':
         await this.#unfollow(one.slot);
-        return this.#follow(one.slot, one.from, one.pick, one.how);
+        return this.#follow(one.slot, one);
       case 'read': {
         for (let page = 0; page < one.pages; page += 1) await this.#followers.get(one.slot)?.read(turn());
         return;
@@ -287,7 +291,10 @@ class Run {
     if (durability === 'synced') this.#durable = last;
   }
 
-  async #follow(where: number, kind: From, pick: number, { range, way, ...rest }: How): Promise<void> {
+  async #follow(
+    where: number,
+    { from: kind, until, pick, how: { range, way, ...rest } }: Extract<Command, { do: 'follow' }>,
+  ): Promise<void> {
     const store = this.#opened;
     const isFromStart = kind === 'start';
     let bounds = isFromStart && this.#isHistoryShort ? { lowest: await startOf(store), highest: Infinity } : undefined;
@@ -325,7 +332,20 @@ class Run {
     meet(kind);
     // How many were dropped can be told only by who knows where it begins.
     const overflow = bounds === undefined ? rest.overflow : 'replay';
-    this.#followers.set(where, new Follower(store, { ...range, ...rest, overflow, from }, position, way, bounds));
+    const to = this.#untilOf(until, pick, visible);
+    const options = { ...range, ...rest, overflow, from, until: to.until };
+    const follower = new Follower(store, options, position, way, bounds);
+    follower.end = to.end;
+    this.#followers.set(where, follower);
+  }
+
+  #untilOf(kind: Until, pick: number, visible: number): Pick<ChangesOptions, 'until'> & { readonly end: number } {
+    const cursor = this.#cursors[pick % Math.max(1, this.#cursors.length)];
+    if (kind === 'now') return { until: kind, end: visible };
+    if (kind === 'cursor' && cursor !== undefined) return { until: cursor.cursor, end: cursor.sequence };
+    if (kind !== 'number') return { until: undefined, end: Infinity };
+    const end = Math.max(0, visible + (pick % 24) - 12);
+    return { until: end, end };
   }
 
   async #settle(): Promise<void> {
@@ -353,6 +373,8 @@ class Run {
     if (follower.error instanceof HistoryGoneError) meet('history gone');
     if (follower.error instanceof BufferOverflowError) meet('overflow');
     if (follower.events.some(({ type }) => type === 'skipped')) meet('skipped');
+    if (follower.hasCompleted && follower.end !== Infinity) meet('came to its end');
+    if (follower.error instanceof ClosedError) meet('closed before its end');
   }
 
   async #open(): Promise<void> {
@@ -389,11 +411,14 @@ class Run {
 
   async #resume(
     where: number,
-    { options, way }: Follower,
+    { options, way, end }: Follower,
     { cursor, sequence }: Place,
     firstLost: number,
   ): Promise<void> {
-    const resumed = new Follower(this.#opened, { ...options, from: cursor }, sequence, way);
+    // What was 'now' is a number now.
+    const until = end === Infinity ? undefined : end;
+    const resumed = new Follower(this.#opened, { ...options, from: cursor, until }, sequence, way);
+    resumed.end = end;
     if (sequence < firstLost) {
       meet('resumed');
       this.#followers.set(where, resumed);
@@ -496,6 +521,8 @@ describe('followers of the change stream', () => {
       'history gone',
       'lost',
       'dropped epoch',
+      'came to its end',
+      'closed before its end',
     ]) {
       expect(met.get(what) ?? 0, what).toBeGreaterThan(0);
     }

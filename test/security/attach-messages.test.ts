@@ -13,7 +13,7 @@ import { temporaryDirectories } from '../support/temporary.ts';
 import { inTime } from '../support/waiting.ts';
 
 const newDirectory = temporaryDirectories();
-const HELLO = { protocol: 'alluvium-attach', version: 1, package: '0.0.0' };
+const HELLO = { protocol: 'alluvium-attach', version: 2, package: '0.0.0' };
 const OWNER_HELLO = { ...HELLO, location: '/', cursor: `al1.${'0'.repeat(32)}.1.1`, pid: 1, since: new Date() };
 const LONGEST_LIST = 2 ** 32 - 1;
 const opened: { close(): unknown }[] = [];

@@ -14,6 +14,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -233,6 +234,13 @@ describe('a link in the place of a folder', () => {
     mkdirSync(join(`${target}.partial`, 'archive'), { recursive: true });
     symlinkSync(join(treasury, 'archive'), join(`${target}.partial`, '000007.ldb'));
     symlinkSync(join(treasury, 'nothing'), join(`${target}.partial`, '000008.ldb'));
+    await expect(store.backup(target)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' }); // nothing says what it is
+    const mark =
+      'alluvium: a backup or a restore that is under way, or was cut short. The next one of this name begins anew.\n';
+    symlinkSync(join(treasury, 'archive'), join(`${target}.partial`, 'UNFINISHED'));
+    await expect(store.backup(target)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
+    unlinkSync(join(`${target}.partial`, 'UNFINISHED'));
+    writeFileSync(join(`${target}.partial`, 'UNFINISHED'), mark);
     await store.backup(target);
     await store.close();
     expect(census(treasury)).toBe(before);

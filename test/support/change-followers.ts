@@ -5,6 +5,7 @@ import {
   type Change,
   type ChangeEvent,
   type ChangesOptions,
+  ClosedError,
   type Cursor,
   HistoryGoneError,
   type SequenceNumber,
@@ -41,14 +42,18 @@ export class CommittedChanges {
     };
   }
 
-  after(position: SequenceNumber, options: ChangesOptions): ModelChange[] {
-    return this.changes.filter(({ key, sequence }) => sequence > position && isIn(key, options));
+  after(position: SequenceNumber, options: ChangesOptions, end: SequenceNumber = Infinity): ModelChange[] {
+    return this.changes.filter(({ key, sequence }) => sequence > position && sequence <= end && isIn(key, options));
   }
 
   /** Whether nothing that was committed with it, and is asked for, comes behind it. */
-  isEndOfBatch({ sequence, batchIndex, batchSize }: ModelChange, options: ChangesOptions): boolean {
-    const end = sequence - batchIndex + batchSize - 1;
-    return this.after(sequence, options).every((change) => change.sequence > end);
+  isEndOfBatch(
+    { sequence, batchIndex, batchSize }: ModelChange,
+    options: ChangesOptions,
+    end: SequenceNumber = Infinity,
+  ): boolean {
+    const endOfBatch = sequence - batchIndex + batchSize - 1;
+    return this.after(sequence, options, end).every((change) => change.sequence > endOfBatch);
   }
 }
 
@@ -95,6 +100,8 @@ export class Follower {
   readonly way: Way;
   /** Behind which sequence number it begins; `undefined`: its first change, or its snapshot, tells. */
   position: SequenceNumber | undefined;
+  /** The sequence number that `until` stands for. */
+  end: SequenceNumber = Infinity;
   readonly rows: ChangeEvent[] = [];
   /** Changes, and in the place of others that they were dropped. */
   readonly events: Exclude<ChangeEvent, { readonly type: 'entry' | 'snapshotEnd' }>[] = [];
@@ -105,6 +112,9 @@ export class Follower {
   place: Place | undefined;
   error: unknown;
   isOver = false;
+  /** Whether it came to its end by itself. */
+  hasCompleted = false;
+  #isStopped = false;
   readonly #store: Store;
   #start: StartBounds | undefined;
   readonly #pages: AsyncIterator<readonly ChangeEvent[]>;
@@ -153,6 +163,7 @@ export class Follower {
   #end(error: unknown): void {
     this.isOver = true;
     this.error = error;
+    this.hasCompleted = error === undefined && !this.#isStopped;
   }
 
   #take(page: readonly ChangeEvent[]): void {
@@ -192,6 +203,7 @@ export class Follower {
 
   /** Stops; nothing is given any more. */
   async close(): Promise<void> {
+    this.#isStopped = true;
     this.#close();
     await this.#reading;
   }
@@ -199,7 +211,7 @@ export class Follower {
   /** Everything that it was given is what it should have been given, up to somewhere; its end had a good reason. */
   check(committed: CommittedChanges, isHistoryShort: boolean): void {
     this.#checkEnd(isHistoryShort);
-    const due = committed.after(this.position ?? Infinity, this.options);
+    const due = committed.after(this.position ?? Infinity, this.options, this.end);
     let given = 0;
     const counts = this.events.map((event) => {
       if (event.type === 'skipped') {
@@ -214,8 +226,10 @@ export class Follower {
     });
     for (const end of this.pageEnds) {
       const change = due[(counts[end - 1] ?? 0) - 1];
-      if (change !== undefined) expect(committed.isEndOfBatch(change, this.options)).toBe(true);
+      if (change !== undefined) expect(committed.isEndOfBatch(change, this.options, this.end)).toBe(true);
     }
+    // Its end says that this was all.
+    if (this.hasCompleted && this.end !== Infinity && this.position !== undefined) expect(given).toBe(due.length);
     const times = this.changes.map(({ timeMs }) => timeMs);
     expect(times).toEqual([...times].sort((a, b) => a - b));
     if (this.options.from === 'snapshot') this.#checkRows(committed);
@@ -225,6 +239,7 @@ export class Follower {
   #checkEnd(isHistoryShort: boolean): void {
     const { error } = this;
     if (error === undefined) return;
+    if (error instanceof ClosedError && this.end !== Infinity) return; // the store was closed before its end
     if (error instanceof HistoryGoneError && isHistoryShort) {
       expect(error.sequence).toBeLessThan(error.oldest);
     } else if (!(error instanceof BufferOverflowError && this.options.overflow === 'fail')) {
@@ -253,10 +268,11 @@ export class Follower {
   /** Whether it has everything that there is for it. */
   #isUpToDate(committed: CommittedChanges): boolean {
     if (this.options.from === 'snapshot' && this.snapshotSequence === undefined) return false;
+    if (this.end <= committed.last) return false; // then it comes to its end
     const position = this.position ?? (this.#start?.highest ?? 1) - 1;
     if (position === Infinity) return false; // nobody has looked where it may have begun
     const given = this.events.reduce((sum, event) => sum + (event.type === 'skipped' ? event.count : 1), 0);
-    return given >= committed.after(position, this.options).length;
+    return given >= committed.after(position, this.options, this.end).length;
   }
 
   /** Where history begins now is the latest that it can have begun: until it has something, it begins with the oldest there is. */

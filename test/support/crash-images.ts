@@ -29,6 +29,7 @@ const CHANGING: ReadonlySet<string> = new Set([
   'rename',
   'link',
   'remove',
+  'removeDirectory',
   'makeDirectory',
 ]);
 

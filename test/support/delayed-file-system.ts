@@ -55,6 +55,9 @@ export class DelayedFileSystem implements FileSystem {
   remove(path: string): Promise<void> {
     return this.#later(`remove ${path}`, () => this.#inner.remove(path));
   }
+  removeDirectory(path: string): Promise<void> {
+    return this.#later(`removeDirectory ${path}`, () => this.#inner.removeDirectory(path));
+  }
   syncDirectory(directory: string): Promise<void> {
     return this.#later('syncDirectory', () => this.#inner.syncDirectory(directory));
   }

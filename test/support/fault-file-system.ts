@@ -87,6 +87,9 @@ export class FaultFileSystem implements FileSystem {
   remove(path: string): Promise<void> {
     return this.memory.remove(path);
   }
+  removeDirectory(path: string): Promise<void> {
+    return this.memory.removeDirectory(path);
+  }
   syncDirectory(directory: string): Promise<void> {
     return this.memory.syncDirectory(directory);
   }

@@ -76,6 +76,7 @@ export class MemoryReadOnlyFileSystem implements FileSystem {
   rename: () => Promise<never> = refused;
   link: () => Promise<never> = refused;
   remove: () => Promise<never> = refused;
+  removeDirectory: () => Promise<never> = refused;
   syncDirectory: () => Promise<never> = refused;
   freeBytes: () => Promise<never> = refused;
   lock: () => Promise<never> = refused;

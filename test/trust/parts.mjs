@@ -105,4 +105,10 @@ export const parts = [
     title: 'ten processes attached to one store, its owner killed again and again',
     ...vitest(100, 'test/attach/kill.test.ts'),
   },
+  // Some 180 kills. A night: factor 2,000.
+  {
+    id: 'CLI',
+    title: 'backup, restore, import and repair killed as a user runs them',
+    ...vitest(30, 'test/cli/kill.test.ts'),
+  },
 ];

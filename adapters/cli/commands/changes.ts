@@ -1,9 +1,9 @@
-import type { ChangeEvent, ChangesFrom, KeyRange } from 'alluvium';
-import type { Command, Context } from '../command.ts';
+import type { ChangeEvent, ChangesUntil } from 'alluvium';
+import type { Command } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
 import { UsageError } from '../failure.ts';
-import type { CommandStore } from '../open-store.ts';
-import { placeOf } from '../place.ts';
+import type { Flags } from '../flags.ts';
+import { endOf, placeOf } from '../place.ts';
 import { changePrinter, printPages } from '../records.ts';
 import { codersOf, DATABASE, ENCODING_OPTIONS, RANGE_OPTIONS, rangeOf } from '../shared-options.ts';
 import { withStore } from '../with-store.ts';
@@ -20,7 +20,12 @@ export const changes: Command = {
     },
     ...RANGE_OPTIONS,
     limit: { kind: 'number', short: 'n', help: 'End after this many' },
-    'no-follow': { kind: 'flag', help: 'End with the last change that there is now' },
+    until: {
+      kind: 'text',
+      placeholder: 'place',
+      help: 'End with this one: now, a cursor, or a sequence number, which is waited for',
+    },
+    'no-follow': { kind: 'flag', help: 'End with the last change that there is now, as --until now' },
     synced: { kind: 'flag', help: 'Only what survives the power going out' },
     ...ENCODING_OPTIONS,
   },
@@ -39,10 +44,12 @@ export const changes: Command = {
     const range = rangeOf(flags, coders.key);
     const from = placeOf(flags.text('from') ?? 'now');
     const durability = flags.has('synced') ? 'synced' : 'buffered';
-    const given = flags.number('limit') ?? Infinity;
-    return withStore(context, 'write', async (store) => {
-      const limit = flags.has('no-follow') ? Math.min(given, await countUntilNow(context, store, from, range)) : given;
-      const stream = store.changes({ ...range, from, durability, signal });
+    const until = untilOf(flags);
+    const limit = flags.number('limit') ?? Infinity;
+    // Only a program that can write hears of what comes.
+    const mode = until === undefined || typeof until === 'number' ? 'write' : 'read';
+    return withStore(context, mode, async (store) => {
+      const stream = store.changes({ ...range, from, until, durability, signal });
       const print = changePrinter(out, coders, flags.has('json'));
       await printPages<ChangeEvent>(stream.pages(), out, print, { limit, flushesPages: true });
       return EXIT.done;
@@ -50,16 +57,9 @@ export const changes: Command = {
   },
 };
 
-/** How many changes there are from a place on. The stream itself has no end: it waits for the next change for ever. */
-async function countUntilNow(
-  { signal }: Context,
-  store: CommandStore,
-  from: ChangesFrom,
-  range: KeyRange,
-): Promise<number> {
-  if (from === 'now') return 0;
-  if (from === 'snapshot') throw new UsageError('--no-follow with --from snapshot is what scan does; use that.');
-  // A consumer that never ran has no position: its lag is what lies between `from` and the end.
-  const desk = store.consumer('alluvium-cli', { ...range, from, handle: () => undefined });
-  return (await desk.lag({ signal })).changes;
+function untilOf(flags: Flags): ChangesUntil | undefined {
+  const text = flags.text('until');
+  if (text === undefined) return flags.has('no-follow') ? 'now' : undefined;
+  if (flags.has('no-follow')) throw new UsageError('--no-follow is --until now; give one of both.');
+  return endOf(text);
 }

@@ -22,7 +22,7 @@ const list: Command = {
   options: {},
   examples: ['consumers list ./data', 'consumers list ./data --json'],
   run: (context) =>
-    withStore(context, 'write', async (store) => {
+    withStore(context, 'read', async (store) => {
       const { flags, out } = context;
       const infos = await consumerInfos(store);
       if (flags.has('json')) {
@@ -48,7 +48,7 @@ const lag: Command = {
   details: ['A consumer of a part of the keys counts only these, as they were when it ran last.'],
   examples: ['consumers lag ./data', 'consumers lag ./data totals --json'],
   run: (context) =>
-    withStore(context, 'write', async (store) => {
+    withStore(context, 'read', async (store) => {
       const { flags, positionals, out, signal } = context;
       const only = positionals[1];
       const names = only === undefined ? (await consumerInfos(store)).map(({ name }) => name) : [only];

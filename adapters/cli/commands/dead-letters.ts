@@ -35,7 +35,7 @@ const list: Command = {
   details: ['A line is id, number of attempts, set or delete, key, error.'],
   examples: ['dead-letters list ./data totals', 'dead-letters list ./data totals --json'],
   run: (context) =>
-    withDesk(context, async ({ consumer }) => {
+    withDesk(context, 'read', async ({ consumer }) => {
       const { flags, out, signal } = context;
       const coders = codersOf(flags);
       let left = flags.number('limit') ?? Infinity;
@@ -60,7 +60,7 @@ const show: Command = {
   options: { ...ENCODING_OPTIONS },
   examples: ['dead-letters show ./data totals 0000000000002a'],
   run: (context) =>
-    withDesk(context, async ({ consumer }) => {
+    withDesk(context, 'read', async ({ consumer }) => {
       const { flags, positionals, out } = context;
       const coders = codersOf(flags);
       const id = positionals[2] ?? '';
@@ -97,7 +97,7 @@ const replay: Command = {
   options: { ...ALL_OPTION },
   examples: ['dead-letters replay ./data totals 0000000000002a', 'dead-letters replay ./data totals --all'],
   run: (context) =>
-    withDesk(context, async ({ consumer }) => {
+    withDesk(context, 'write', async ({ consumer }) => {
       const id = oneOrAll(context);
       const count = await consumer.replay(id, { signal: context.signal });
       if (id !== undefined && count === 0) throw noLetter(id);
@@ -114,7 +114,7 @@ const drop: Command = {
   options: { ...ALL_OPTION, ...DESTROY_OPTIONS },
   examples: ['dead-letters drop ./data totals 0000000000002a --yes', 'dead-letters drop ./data totals --all --dry-run'],
   run: (context) =>
-    withDesk(context, async ({ consumer }) => {
+    withDesk(context, 'write', async ({ consumer }) => {
       const { flags, out, signal } = context;
       const id = oneOrAll(context);
       let found = 0;
@@ -146,7 +146,11 @@ function checkId(id: string): void {
 
 const noLetter = (id: string): NotFoundError => new NotFoundError(`there is no dead letter ${id}.`);
 
-const withDesk = (context: Context, work: (desk: Desk) => Promise<ExitCode>): Promise<ExitCode> =>
-  withStore(context, 'write', async (store) => work(await deskOf(store, context.positionals[1] ?? '')));
+const withDesk = (
+  context: Context,
+  mode: 'read' | 'write',
+  work: (desk: Desk) => Promise<ExitCode>,
+): Promise<ExitCode> =>
+  withStore(context, mode, async (store) => work(await deskOf(store, context.positionals[1] ?? '')));
 
 export const deadLetters: readonly Command[] = [list, show, replay, drop];

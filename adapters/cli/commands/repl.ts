@@ -6,7 +6,7 @@ import type { Input } from '../input.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { describeError, exitCodeOf, UsageError } from '../failure.ts';
 import type { CommandStore, OpenStore } from '../open-store.ts';
-import { findCommand, runLine, type Surroundings } from '../run.ts';
+import { findCommand, groupAskedFor, runLine, type Surroundings } from '../run.ts';
 import { DATABASE } from '../shared-options.ts';
 import { splitWords } from '../split-words.ts';
 import { type Ask, Talk } from '../talk.ts';
@@ -133,7 +133,8 @@ class Shell {
 
   /** The words with the name of the database where a command of the program has it. */
   #withDatabase(words: readonly string[]): readonly string[] {
-    if (words[0] === 'help' || words[0] === undefined) return words;
+    const isHelp = words[0] === 'help' || words[0] === '--help' || words[0] === '-h';
+    if (isHelp || words[0] === undefined || groupAskedFor(this.#commands, words) !== undefined) return words;
     const { command, rest } = findCommand(this.#commands, words);
     return [...command.name.split(' '), this.#store.location, ...rest];
   }

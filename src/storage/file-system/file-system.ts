@@ -98,6 +98,8 @@ export interface FileSystem {
   rename(from: string, to: string): Promise<void>;
   link(existing: string, added: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Removes an empty directory; rejects with ENOTEMPTY (some systems say EEXIST) if it is not. */
+  removeDirectory(path: string): Promise<void>;
   /** Makes creations, renames and removals in the directory durable. */
   syncDirectory(directory: string): Promise<void>;
   /** Bytes that this process may still write on the file system that holds `path`. */

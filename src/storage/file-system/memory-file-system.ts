@@ -150,6 +150,15 @@ export class MemoryFileSystem implements FileSystem {
     });
   }
 
+  removeDirectory(path: string): Promise<void> {
+    return this.#settle('removeDirectory', path, (absolute) => {
+      if (this.#directory(absolute).live.size > 0) throw new Fault('ENOTEMPTY');
+      if (absolute === '/') throw new Fault('EBUSY');
+      const directory = this.#directory(posix.dirname(absolute));
+      this.#pending.add([{ directory, name: posix.basename(absolute), node: undefined }]);
+    });
+  }
+
   syncDirectory(directory: string): Promise<void> {
     return this.#settle('syncDirectory', directory, (absolute) => this.#pending.sync(this.#directory(absolute)));
   }

@@ -20,6 +20,7 @@ export type FileOperationName =
   | 'read'
   | 'realPath'
   | 'remove'
+  | 'removeDirectory'
   | 'rename'
   | 'reserve'
   | 'size'
@@ -35,6 +36,7 @@ const UNCERTAIN: ReadonlySet<FileOperationName> = new Set<FileOperationName>([
   'link',
   'makeDirectory',
   'remove',
+  'removeDirectory',
   'rename',
   'reserve',
   'sync',

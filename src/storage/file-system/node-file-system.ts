@@ -94,6 +94,10 @@ export class NodeFileSystem implements FileSystem {
     return translated('remove', path, () => unlink(path));
   }
 
+  removeDirectory(path: string): Promise<void> {
+    return translated('removeDirectory', path, () => rmdir(path));
+  }
+
   /**
    * Does nothing on Windows: FlushFileBuffers refuses directory handles there, and NTFS writes names through its own
    * journal, in order.

@@ -158,7 +158,8 @@ async function changeSolo() {
   if (found !== wanted) fail(`solo is ${found}, not ${wanted}`);
   const lines = [
     { type: 'set', key: `poison/${name}`, value: '' },
-    { type: 'check', key: `solo/${name}`, sequence: 1 },
+    // Nothing has this number; 1 has the first write of all, which may be this one's.
+    { type: 'check', key: `solo/${name}`, sequence: 2 ** 52 },
   ];
   await store.write(lines).then(
     () => fail('a write whose condition did not hold was acknowledged'),

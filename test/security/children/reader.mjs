@@ -20,7 +20,26 @@ async function readAll(directory) {
   }
 }
 
-const calls = [readAll, (directory) => verify(directory), (directory) => repair(directory, { dryRun: true })];
+async function readHistory(directory) {
+  const store = await open(directory, options);
+  try {
+    for await (const page of store.changes({ from: 'start', until: 'now' }).pages()) void page.length;
+    for await (const { name } of store.consumers()) {
+      const desk = store.desk(name);
+      await desk.lag();
+      for await (const page of desk.deadLetters().pages()) void page.length;
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+const calls = [
+  readAll,
+  readHistory,
+  (directory) => verify(directory),
+  (directory) => repair(directory, { dryRun: true }),
+];
 
 process.on('message', async (directory) => {
   const codes = [];

@@ -216,6 +216,22 @@ describe.each(Object.entries(places))('%s', (_name, makePlace) => {
     expect(['EISDIR', 'EPERM']).toContain(await codeOf(fileSystem.remove(root)));
   });
 
+  test('removes a directory that is empty, and no other', async () => {
+    const { fileSystem, root } = await makePlace();
+    await fileSystem.makeDirectory(`${root}/a/b`);
+    await write(fileSystem, `${root}/a/file`, 'x');
+    expect(await codeOf(fileSystem.removeDirectory(`${root}/missing`))).toBe('ENOENT');
+    expect(await codeOf(fileSystem.removeDirectory(`${root}/a/file`))).toBe('ENOTDIR');
+    expect(['ENOTEMPTY', 'EEXIST']).toContain(await codeOf(fileSystem.removeDirectory(`${root}/a`)));
+    await fileSystem.removeDirectory(`${root}/a/b`);
+    expect(await fileSystem.list(`${root}/a`)).toEqual(['file']);
+    await fileSystem.remove(`${root}/a/file`);
+    await fileSystem.removeDirectory(`${root}/a`);
+    expect(await fileSystem.list(root)).toEqual([]);
+    await fileSystem.makeDirectory(`${root}/a`); // the name is free again
+    expect(await fileSystem.list(`${root}/a`)).toEqual([]);
+  });
+
   test('makeDirectory makes missing parents, and is content with what is there', async () => {
     const { fileSystem, root } = await makePlace();
     await fileSystem.makeDirectory(`${root}/x/y/z`);

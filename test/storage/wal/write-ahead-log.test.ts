@@ -82,7 +82,7 @@ describe('the write-ahead log', () => {
     await log.append(group(3, 4, true));
     void log.append(group(5, 6, false));
     expect(await sizeOf()).toBe(size);
-    for (const mode of ['synced', 'zeros', 'prefix', 'sectors'] as const) {
+    for (const mode of ['synced', 'zeros', 'prefix', 'sectors', 'stale'] as const) {
       for (let seed = 0; seed < 20; seed += 1) {
         const image = fileSystem.memory.crashImage(mode, randomOf(seed));
         const sequences = await recovered(image);

@@ -1,0 +1,75 @@
+// Goal: on top of another file system, names and bytes are as they would be there, and nothing below is changed.
+// Method: random calls, on it and on a copy of what is below, side by side; then a look at what is below.
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { IoError } from '../../../src/errors.ts';
+import { AsideFileSystem } from '../../../src/storage/file-system/aside-file-system.ts';
+import type { FileSystem } from '../../../src/storage/file-system/file-system.ts';
+import { MemoryFileSystem } from '../../../src/storage/file-system/memory-file-system.ts';
+import { bytesOf, textOf } from '../../support/sorted-model.ts';
+import { runsOf } from '../../support/runs.ts';
+
+const path = fc.constantFrom<string>('/d/a', '/d/b', '/d/c', '/d/e/a', '/d/e/b', '/d/f/a');
+const directory = fc.constantFrom<string>('/d', '/d/e', '/d/f');
+const call = fc.oneof(
+  fc.record({ do: fc.constant('create' as const), path, text: fc.string({ maxLength: 5 }) }),
+  fc.record({ do: fc.constantFrom('rename' as const, 'link' as const), path, to: path }),
+  fc.record({ do: fc.constantFrom('remove' as const, 'read' as const, 'stat' as const), path }),
+  fc.record({ do: fc.constantFrom('list' as const, 'makeDirectory' as const, 'stat' as const), path: directory }),
+);
+type Call = typeof call extends fc.Arbitrary<infer T> ? T : never;
+
+async function answer(files: FileSystem, one: Call): Promise<unknown> {
+  try {
+    if ('text' in one) {
+      const file = await files.create(one.path);
+      await file.append(bytesOf(one.text));
+      return await file.close();
+    }
+    if ('to' in one) return await files[one.do](one.path, one.to);
+    if (one.do === 'read') {
+      const file = await files.openForRead(one.path);
+      const bytes = new Uint8Array(await file.size());
+      await file.read(bytes, 0);
+      await file.close();
+      return textOf(bytes);
+    }
+    return await files[one.do](one.path);
+  } catch (error) {
+    if (error instanceof IoError) return error.systemCode;
+    throw error;
+  }
+}
+
+async function populated(): Promise<MemoryFileSystem> {
+  const files = new MemoryFileSystem();
+  await files.makeDirectory('/d/e');
+  for (const name of ['/d/a', '/d/b', '/d/e/a']) await answer(files, { do: 'create', path: name, text: `in ${name}` });
+  return files;
+}
+
+const census = (files: FileSystem): Promise<unknown> =>
+  Promise.all(
+    ['/d', '/d/e', '/d/f']
+      .map((path): Call => ({ do: 'list', path }))
+      .concat(['/d/a', '/d/b', '/d/e/a'].map((path): Call => ({ do: 'read', path })))
+      .map((one) => answer(files, one)),
+  );
+
+it('is as the file system would be, and leaves what is below as it was', async () => {
+  const before = await census(await populated());
+  await fc.assert(
+    fc.asyncProperty(fc.array(call, { maxLength: 40 }), async (calls) => {
+      const below = await populated();
+      const aside = new AsideFileSystem(below);
+      const model = await populated();
+      for (const one of calls) {
+        const isOntoItself = 'to' in one && one.to === one.path; // POSIX does nothing then, and nobody asks for it
+        if (!isOntoItself) expect([one, await answer(aside, one)]).toEqual([one, await answer(model, one)]);
+      }
+      expect(await census(aside)).toEqual(await census(model));
+      expect(await census(below)).toEqual(before);
+    }),
+    runsOf(300),
+  );
+});

@@ -3,6 +3,7 @@ import * as E from 'fp-ts/lib/Either.js';
 import { Subject } from 'rxjs';
 import { InvalidArgumentError } from '../errors.ts';
 import { InlineExecutor, type TableJobExecutor } from '../storage/compaction/executor.ts';
+import type { JobRunnerOptions } from '../storage/compaction/job-runner.ts';
 import { WorkerExecutor } from '../storage/compaction/worker-executor.ts';
 import type { FileSystem } from '../storage/file-system/file-system.ts';
 import { MemoryFileSystem } from '../storage/file-system/memory-file-system.ts';
@@ -73,11 +74,13 @@ async function openStore(
 ): Promise<Store> {
   const events$ = new Subject<EngineEvent>();
   if (onEvent !== undefined) events$.subscribe({ next: onEvent, error: () => undefined }); // it never errs
-  const executor = executorFor(fileSystem, options, clock, events$);
+  const turns = { fileSystem, sliceMs: SLICE_MS, now: () => clock.now(), yieldTurn: () => yieldTurn(clock) };
+  const executor = executorFor(turns, options, events$);
   try {
     const opened = await openTree(directory, options, {
       fileSystem,
-      executor,
+      // What is recovered becomes tables here: whoever opens waits for it, and a thread would have to be started first.
+      executor: new InlineExecutor(turns),
       pid: process.pid,
       now: clock.date(),
       newDatabaseId: () => newDatabaseId(clock),
@@ -111,14 +114,8 @@ function newDatabaseId(clock: Clock): string {
   return digits() + digits() + digits() + digits();
 }
 
-function executorFor(
-  fileSystem: FileSystem,
-  options: EngineOptions,
-  clock: Clock,
-  events$: Subject<EngineEvent>,
-): TableJobExecutor {
-  const turns = { fileSystem, sliceMs: SLICE_MS, now: () => clock.now(), yieldTurn: () => yieldTurn(clock) };
-  if (options.worker === 'off' || !fileSystem.isReachableFromWorkers) return new InlineExecutor(turns);
+function executorFor(turns: JobRunnerOptions, options: EngineOptions, events$: Subject<EngineEvent>): TableJobExecutor {
+  if (options.worker === 'off' || !turns.fileSystem.isReachableFromWorkers) return new InlineExecutor(turns);
   return new WorkerExecutor({
     ...turns,
     onFallback: (error) => events$.next({ type: 'workerUnavailable', error }),

@@ -5,7 +5,7 @@
 import { webcrypto } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { codecs, EncryptionKey, type KeyspaceName, ValueUnreadableError } from '../../src/index.ts';
-import { SealedValue } from '../../src/storage/codec/sealed-value.ts';
+import { keyIdBytes, keyIdText, SealedValue } from '../../src/storage/codec/sealed-value.ts';
 import { KeyspaceForm } from '../../src/streams/keyspace-form.ts';
 import { sealWith } from '../../src/streams/value-cipher.ts';
 import { recordFigures } from '../support/figures.ts';
@@ -164,4 +164,12 @@ describe('a sealed value that is not as it was written', () => {
       key: Uint8Array.from(Buffer.from('!users!ada')),
     });
   });
+});
+
+it('the id of a key is a UUID in lower case, there and back, and nothing else', () => {
+  const id = '01234567-89ab-cdef-0123-456789abcdef';
+  expect(keyIdText(keyIdBytes(id) ?? new Uint8Array(0))).toBe(id);
+  for (const other of ['', id.toUpperCase(), `${id}0`, ` ${id}`, id.replaceAll('-', ''), id.replace('f', 'g')]) {
+    expect(keyIdBytes(other)).toBe(undefined);
+  }
 });

@@ -286,9 +286,9 @@ export function checkBatch(bytes: Uint8Array, start: number, end: number): E.Eit
 function countOperations(cursor: ByteCursor): number {
   let count = 0;
   while (cursor.offset < cursor.end) {
-    const tag = cursor.bytes[cursor.offset];
+    const tag = cursor.bytes[cursor.offset] as number;
     if (tag !== KIND_SET && tag !== KIND_DELETE) {
-      throw new Malformed(`operation ${count} of a write batch is of unknown kind ${tag ?? 'none'}`, cursor.offset);
+      throw new Malformed(`operation ${count} of a write batch is of unknown kind ${tag}`, cursor.offset);
     }
     cursor.offset += 1;
     skipString(cursor);

@@ -215,7 +215,8 @@ function scatteredBytes(inode: Inode, random: RandomSource): Uint8Array {
 function staleBytes(inode: Inode, random: RandomSource, removed: readonly Uint8Array[]): Uint8Array {
   const { pendingStart, durableReservedEnd, size, visibleSize } = inode;
   const durableEnd = Math.max(inode.durableSize, durableReservedEnd);
-  const end = random() < 0.5 ? visibleSize : durableEnd + below(Math.max(0, visibleSize - durableEnd) + 1, random);
+  const most = Math.max(visibleSize, durableEnd); // room that was given back since the sync may be there still
+  const end = random() < 0.5 ? most : durableEnd + below(most - durableEnd + 1, random);
   const bytes = new Uint8Array(end);
   bytes.set(durableBytes(inode, Math.min(end, size)));
   const former = removed[below(removed.length, random)] ?? new Uint8Array(0);

@@ -8,7 +8,7 @@ import { HEADER_BYTES } from '../wal/record-format.ts';
 import { type ReadOutcome, RecordReader } from '../wal/record-reader.ts';
 import { LEVELS } from './table-meta.ts';
 import { Version } from './version.ts';
-import { decodeVersionEdit, type VersionEdit } from './version-edit.ts';
+import { type DecodedEdit, decodeVersionEdit, type VersionEdit } from './version-edit.ts';
 
 /** What a disk writes at once, at least. */
 const SECTOR_BYTES = 512;
@@ -33,7 +33,7 @@ interface Replay {
   readonly compactionPointers: (Uint8Array | undefined)[];
 }
 
-function applyEdit(replay: Replay, edit: VersionEdit, directory: string, file: string, offset: number): void {
+function applyEdit(replay: Replay, edit: DecodedEdit, directory: string, file: string, offset: number): void {
   if (edit.comparator !== undefined && edit.comparator !== COMPARATOR_NAME) {
     throw new ComparatorMismatchError(directory, COMPARATOR_NAME, edit.comparator);
   }
@@ -44,7 +44,7 @@ function applyEdit(replay: Replay, edit: VersionEdit, directory: string, file: s
   replay.lastSequence = edit.lastSequence ?? replay.lastSequence;
   replay.logNumber = edit.logNumber ?? replay.logNumber;
   replay.previousLogNumber = edit.previousLogNumber ?? replay.previousLogNumber;
-  for (const { level, key } of edit.compactionPointers ?? []) replay.compactionPointers[level] = key;
+  for (const { level, key } of edit.compactionPointers) replay.compactionPointers[level] = key;
 }
 
 async function replayEdits(

@@ -128,6 +128,10 @@ function readInternalKey(cursor: ByteCursor & { readonly end: number }): Uint8Ar
   return key;
 }
 
+/** Its lists are there, if they are empty. */
+export type DecodedEdit = VersionEdit &
+  Required<Pick<VersionEdit, 'compactionPointers' | 'deletedTables' | 'newTables'>>;
+
 type Draft = { -readonly [Name in keyof VersionEdit]: VersionEdit[Name] } & {
   compactionPointers: CompactionPointer[];
   deletedTables: DeletedTable[];
@@ -179,7 +183,7 @@ export function decodeVersionEdit(
   bytes: Uint8Array,
   file: string,
   offset: number,
-): E.Either<CorruptionError, VersionEdit> {
+): E.Either<CorruptionError, DecodedEdit> {
   const cursor = { bytes, offset: 0, end: bytes.length };
   const draft: Draft = { compactionPointers: [], deletedTables: [], newTables: [] };
   try {

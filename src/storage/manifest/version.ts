@@ -73,8 +73,8 @@ export class Version {
       levels[level]?.set(table.fileNumber, table);
     }
     const sorted = levels.map((tables, level) => [...tables.values()].sort(level === 0 ? newestFirst : byKey));
-    for (let level = 1; level < LEVELS; level += 1) {
-      const clash = firstOverlap(sorted[level] ?? []);
+    for (const [level, tables] of sorted.entries()) {
+      const clash = level === 0 ? undefined : firstOverlap(tables);
       if (clash !== undefined) return E.left(`tables ${clash[0]} and ${clash[1]} of level ${level} overlap`);
     }
     return E.right(new Version(sorted));

@@ -133,6 +133,12 @@ export function recoverLogs(
   };
 }
 
+/** Where a log ends. */
+interface Seam {
+  readonly index: number;
+  readonly offset: number;
+}
+
 /** A place that does not fit. */
 interface Break {
   /** Index of the log to blame, and what is wrong at which byte of it. */
@@ -173,9 +179,9 @@ class LogRecovery {
   #isFirstRecord = true;
   #isFirstBatch = true;
   /** Where the log before ended, until a batch has shown that the log at hand goes on from there. */
-  #seam: { readonly index: number; readonly offset: number } | undefined;
+  #seam: Seam | undefined;
 
-  readonly #ends: { readonly index: number; readonly offset: number }[] = [];
+  readonly #ends: Seam[] = [];
 
   constructor(logs: readonly LogFile[], lastSequence: number, sink: RecoverySink, claims: LogClaims) {
     this.#logs = logs;
@@ -226,9 +232,9 @@ class LogRecovery {
         const { sequence, count } = batch.right;
         this.#meet(count);
         const found = count === 0 ? this.#takeMark(sequence, index, offset) : this.#checkOrder(sequence, index, offset);
-        if (found === 'hole') return await this.#holeBefore(sequence, index, reader);
         if (found === 'old') return await this.#misplaced(this.#tooLow(sequence), index, offset, reader);
-        if (found !== undefined) return found;
+        if (found !== undefined)
+          return 'seam' in found ? await this.#holeBefore(found.seam, sequence, index, reader) : found;
         if (count === 0) continue;
         const step = this.#sink.batch(bytes, 0, bytes.length, sequence, count, log, offset);
         if (step !== undefined) await step;
@@ -271,7 +277,7 @@ class LogRecovery {
     return { ...place, reason: `what stood before is missing: ${this.#lost(sequence)}`, behind: undefined };
   }
 
-  #checkOrder(sequence: number, index: number, offset: number): Break | 'hole' | 'old' | undefined {
+  #checkOrder(sequence: number, index: number, offset: number): Break | { readonly seam: Seam } | 'old' | undefined {
     const first = this.#isFirstBatch ? this.#firstOf(index) : undefined;
     this.#isFirstBatch = false;
     if (sequence <= this.#known) return 'old';
@@ -279,7 +285,8 @@ class LogRecovery {
       const reason = `it begins with sequence number ${sequence}, and its index says that it began with ${first}`;
       return { index, offset, reason, behind: undefined };
     }
-    return this.#seam !== undefined && sequence > this.#last + 1 ? 'hole' : undefined;
+    const seam = this.#seam;
+    return seam !== undefined && sequence > this.#last + 1 ? { seam } : undefined;
   }
 
   /** No record that is still to come has a number up to here. The number of a MANIFEST that is not ours may be too high. */
@@ -305,8 +312,7 @@ class LogRecovery {
     return { index, offset, reason, behind };
   }
 
-  async #holeBefore(sequence: number, index: number, reader: RecordReader): Promise<Break> {
-    const seam = this.#seam ?? { index, offset: 0 };
+  async #holeBefore(seam: Seam, sequence: number, index: number, reader: RecordReader): Promise<Break> {
     const reason = `the next log goes on with sequence number ${sequence}, this one ends with ${this.#last}`;
     return { ...seam, reason, behind: await this.#lookBehind(index, reader) };
   }

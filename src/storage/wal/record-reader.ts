@@ -43,6 +43,7 @@ export type ReadOutcome =
 export class RecordReader {
   readonly #file: ReadableFile;
   readonly #fileName: string;
+  readonly #recordBytesMax: number;
   /** The file's size, once it is known; bytes appended later are not read. */
   #size = -1;
   #chunk: Uint8Array = new Uint8Array(0);
@@ -67,8 +68,10 @@ export class RecordReader {
   /**
    * @param fileName - for errors: relative to the database directory
    * @param startOffset - where a record begins; default 0
+   * @param recordBytesMax - what is longer is damage
    */
-  constructor(file: ReadableFile, fileName: string, startOffset = 0) {
+  constructor(file: ReadableFile, fileName: string, startOffset = 0, recordBytesMax: number = RECORD_BYTES_MAX) {
+    this.#recordBytesMax = recordBytesMax;
     this.#file = file;
     this.#fileName = fileName;
     this.#position = startOffset;
@@ -154,7 +157,8 @@ export class RecordReader {
       return this.#stopBad('a record lacks its first part');
     }
     if (type === FULL) return this.#finish(chunk.subarray(from, to), HEADER_BYTES + length);
-    if (this.#assembledBytes + length > RECORD_BYTES_MAX) return this.#stopBad('a record is longer than any we write');
+    if (this.#assembledBytes + length > this.#recordBytesMax)
+      return this.#stopBad('a record is longer than any we write');
     this.#append(from, to);
     if (type === LAST) return this.#finish(this.#assembled.subarray(0, this.#assembledBytes), HEADER_BYTES + length);
     this.#position += HEADER_BYTES + length;

@@ -11,6 +11,7 @@ import {
   TAG_BYTES,
 } from '../../../src/storage/codec/internal-key.ts';
 import { Malformed } from '../../../src/storage/codec/malformed.ts';
+import { brokenFrom } from '../../support/broken-bytes.ts';
 import { KIND_DELETE, KIND_SET, SEQUENCE_MAX } from '../../../src/storage/read/internal-iterator.ts';
 
 const userKey = fc.array(fc.constantFrom(0, 1, 0x80, 0xff), { maxLength: 4 }).map((list) => Uint8Array.from(list));
@@ -112,4 +113,8 @@ it('orders LevelDB’s separators, whose sequence we cannot hold, before every e
       expect(compare(separator, encodeInternalKey(key, number, type))).toBe(-1);
     }),
   );
+});
+
+it('lets errors through that are no bad bytes', () => {
+  expect(() => decodeInternalKey(brokenFrom(new Uint8Array(9), 2))).toThrow('a bug');
 });

@@ -285,7 +285,25 @@ describe('refusals', () => {
   });
 });
 
+it('a tuple says which element a codec refuses, whatever the codec throws', () => {
+  const strict: KeyCodec<string> = {
+    encode: () => {
+      throw 'no text'; // eslint-disable-line @typescript-eslint/only-throw-error -- codecs are the user's
+    },
+    decode: (bytes) => Buffer.from(bytes).toString(),
+  };
+  expect(() => codecs.tuple(codecs.utf8, strict).encode(['a', 'b'])).toThrow('element 1: no text');
+});
+
 describe('prefixes of tuples', () => {
+  it('have fewer elements than the tuple', () => {
+    const { list } = codecs.tuple(codecs.utf8, codecs.bigint);
+    const whole: readonly unknown[] = ['a', 5n];
+    expect(() => list?.encodePrefix(whole as ['a'])).toThrow('fewer than 2');
+    expect(() => list?.encodePrefix([...whole, 6n])).toThrow('fewer than 2');
+    expect(list?.encodePrefix([])).toEqual(new Uint8Array(0));
+  });
+
   it('are what the keys that begin with the elements begin with, and no others', () => {
     const codec = codecs.tuple(codecs.utf8, codecs.bigint, codecs.bytes);
     const key = fc.tuple(text.values, bigint.values, bytes.values);

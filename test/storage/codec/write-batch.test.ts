@@ -10,6 +10,7 @@ import {
   checkBatch,
   encodedOperationBytes,
 } from '../../../src/storage/codec/write-batch.ts';
+import { brokenFrom } from '../../support/broken-bytes.ts';
 import { KIND_DELETE, KIND_SET, SEQUENCE_MAX } from '../../../src/storage/read/internal-iterator.ts';
 
 const data = fc.oneof(
@@ -267,4 +268,8 @@ describe('checking', () => {
       }),
     );
   });
+});
+
+it('lets errors through that are no bad bytes', () => {
+  expect(() => checkBatch(brokenFrom(new Uint8Array(20), 0), 0, 20)).toThrow('a bug');
 });

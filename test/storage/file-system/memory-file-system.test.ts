@@ -343,6 +343,18 @@ describe('crash images', () => {
     }
   });
 
+  test('of any power cut have the room that was reserved and synced, though it was given back since', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const file = await makeDurable(fileSystem, '/a', '');
+    file.reserveNow(2);
+    await file.sync();
+    await file.append(Uint8Array.of(7));
+    await file.trim();
+    for (const mode of POWER_CUTS) {
+      for (const image of images(fileSystem, mode, 20)) expect(image.readFileNow('/a'), mode).toHaveLength(2);
+    }
+  });
+
   test('hold what was synced and nothing that was never written, for any history', async () => {
     await fc.assert(
       fc.asyncProperty(

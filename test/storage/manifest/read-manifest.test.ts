@@ -137,6 +137,14 @@ describe('a MANIFEST', () => {
       }
     });
 
+    it('is refused, if an edit of its own is behind it and more that is broken', async () => {
+      const own = edits({ nextFileNumber: 9, lastSequence: 6 });
+      const broken = flipped(edits({ nextFileNumber: 6, lastSequence: 4 }), 8);
+      const older = edits({ nextFileNumber: 6 });
+      await expect(six(joined(filled(), broken, older, broken, own))).rejects.toMatchObject({ offset: 512 });
+      expect(await six(joined(filled(), broken, older, broken, older))).toMatchObject(before);
+    });
+
     it('gives the state before an edit whose end is of another file', async () => {
       const key = new Uint8Array(40_000).fill(1);
       const records = new RecordWriter(512);

@@ -6,6 +6,7 @@ import { CorruptionError } from '../../../src/errors.ts';
 import { encodeInternalKey } from '../../../src/storage/codec/internal-key.ts';
 import { decodeVersionEdit, encodeVersionEdit, type VersionEdit } from '../../../src/storage/manifest/version-edit.ts';
 import { KIND_DELETE, KIND_SET } from '../../../src/storage/read/internal-iterator.ts';
+import { brokenFrom } from '../../support/broken-bytes.ts';
 import { runsOf } from '../../support/runs.ts';
 
 const number = fc.oneof(fc.maxSafeNat(), fc.integer({ min: 0, max: 300 }), fc.constant(Number.MAX_SAFE_INTEGER));
@@ -143,4 +144,8 @@ describe('a version edit', () => {
       E.right({ lastSequence: Number.MAX_SAFE_INTEGER, compactionPointers: [{ level: 0, key }] }),
     );
   });
+});
+
+it('lets errors through that are no bad bytes', () => {
+  expect(() => decode(brokenFrom(Uint8Array.of(2, 5), 0))).toThrow('a bug');
 });

@@ -2,7 +2,13 @@
 import * as E from 'fp-ts/lib/Either.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { compareUserKeys, isOverlapping, type TableMeta, userKeyOf } from '../../../src/storage/manifest/table-meta.ts';
+import {
+  compareUserKeys,
+  isOverlapping,
+  rangeOf,
+  type TableMeta,
+  userKeyOf,
+} from '../../../src/storage/manifest/table-meta.ts';
 import { Version } from '../../../src/storage/manifest/version.ts';
 import type { VersionEdit } from '../../../src/storage/manifest/version-edit.ts';
 import { runsOf } from '../../support/runs.ts';
@@ -208,4 +214,12 @@ describe('the table of a run for a key', () => {
       runsOf(200),
     );
   });
+});
+
+it('a level that there is not has no tables, and no tables have no range', () => {
+  for (const level of [-1, 7]) {
+    expect(Version.empty.tables(level)).toEqual([]);
+    expect(Version.empty.levelBytes(level)).toBe(0);
+  }
+  expect(() => rangeOf([])).toThrow('no table');
 });

@@ -379,6 +379,31 @@ describe('what the indexes say', () => {
     expect(await told(framed(batchOf(2)), claims(0), 5)).toMatchObject({ sequences: [2] });
   });
 
+  it('are not misled by records behind a broken one that are no batches', async () => {
+    const broken = flipped(framed(batchOf(2)), 12);
+    const bytes = joined(framed(mark(1), batchOf(1)), broken, framed(Uint8Array.of(1)), framed(mark(2)));
+    expect(await told(bytes, claims(1))).toMatchObject({ sequences: [1], report: { torn: { corruption: undefined } } });
+    const marked = joined(framed(mark(1), batchOf(1)), broken, framed(Uint8Array.of(1)), framed(mark(3)));
+    expect(await told(marked, claims(1))).toMatchObject({ offset: MARK + BATCH });
+  });
+
+  it('count for the logs from the broken one on', async () => {
+    const first = framed(mark(1), batchOf(1));
+    const torn = framed(mark(2), batchOf(2), batchOf(3)).subarray(0, MARK + BATCH + 5);
+    const third = framed(mark(2), batchOf(4));
+    const logs = [logFile(3, first), logFile(4, torn), logFile(5, third)];
+    const { sequences, report } = await recovered(logs, 0, false, claims(2));
+    expect(sequences).toEqual([1, 2]);
+    const laterLogsDropped = ['000005.log'];
+    expect(report.torn).toMatchObject({ file: '000004.log', bytesDropped: 5 + third.length, laterLogsDropped });
+    // What is behind the place in the same log is not read twice, nor from its beginning.
+    const marked = joined(torn.subarray(0, MARK + BATCH), flipped(framed(batchOf(3)), 12), framed(mark(4)));
+    await expect(recovered([logFile(3, first), logFile(4, marked)], 0, false, claims(2))).rejects.toMatchObject({
+      file: '000004.log',
+      offset: MARK + BATCH,
+    });
+  });
+
   it('are not misled by what older batches are behind a broken one', async () => {
     const bytes = joined(flipped(framed(mark(5), batchOf(6)), MARK + 12), framed(batchOf(3), mark(5)));
     expect(await told(bytes, claims(5), 5)).toMatchObject({

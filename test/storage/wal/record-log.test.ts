@@ -261,6 +261,15 @@ describe('the reader', () => {
     await expect(reader.next()).rejects.toThrow('000007.log is damaged at byte 20');
   });
 
+  it('takes a record for damage that is longer than any', async () => {
+    const bytes = framed(recordOf(3 * BLOCK_BYTES, 1));
+    const read3 = (most: number): Promise<ReadOutcome[]> =>
+      readAll(new RecordReader(new BytesFile(bytes), 'x', 0, most));
+    expect((await read3(3 * BLOCK_BYTES)).map(({ type }) => type)).toEqual(['record', 'end']);
+    const [bad] = await read3(3 * BLOCK_BYTES - 1);
+    expect(bad).toMatchObject({ type: 'bad', offset: 0, reason: 'a record is longer than any we write' });
+  });
+
   it('reads in pieces of 256 KiB, and keeps no huge record', async () => {
     const file = new BytesFile(framed(recordOf(3_000_000, 1), three));
     expect((await readAll(new RecordReader(file, 'x.log'))).map((outcome) => outcome.type)).toEqual([
@@ -336,6 +345,23 @@ describe('resync', () => {
       21,
       'end',
     ]);
+  });
+
+  it('goes on behind a record that begins well and has no end', async () => {
+    const bytes = joined(flipped(framed(small), 10), fragment(FIRST, recordOf(10, 2)), framed(recordOf(21, 3)));
+    expect(await summaryWithResync(bytes)).toEqual(['bad', 21, 'end']);
+    expect(await summaryWithResync(joined(flipped(framed(small), 10), fragment(FIRST, small)))).toEqual(['bad', 'end']);
+    const split = joined(flipped(framed(small), 10), fragment(FIRST, small), fragment(FIRST, small), framed(small));
+    expect(await summaryWithResync(split)).toEqual(['bad', 20, 'end']);
+  });
+
+  it('goes on at the next block where the rest of a record ends just before it', async () => {
+    for (let left = 0; left < HEADER_BYTES; left += 1) {
+      const broken = flipped(framed(small), 10);
+      const rest = fragment(LAST, recordOf(BLOCK_BYTES - broken.length - HEADER_BYTES - left, 2));
+      const bytes = joined(broken, rest, new Uint8Array(left), framed(recordOf(21, 3)));
+      expect(await summaryWithResync(bytes), `${left}`).toEqual(['bad', 21, 'end']);
+    }
   });
 
   it('ends on any bytes', async () => {

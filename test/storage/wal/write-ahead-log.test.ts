@@ -5,6 +5,7 @@ import { LogArchive } from '../../../src/storage/history/log-archive.ts';
 import { BatchBuffer } from '../../../src/storage/codec/write-batch.ts';
 import type { FileSystem, WritableFile } from '../../../src/storage/file-system/file-system.ts';
 import { parseFileName } from '../../../src/storage/file-names.ts';
+import { claimsOfIndex } from '../../../src/storage/history/log-claims.ts';
 import { recoverLogs } from '../../../src/storage/wal/log-recovery.ts';
 import { EMPTY_LOG_BYTES_MAX, type EncodedGroup, WriteAheadLog } from '../../../src/storage/wal/write-ahead-log.ts';
 import type { MemoryFileSystem } from '../../../src/index.ts';
@@ -341,5 +342,86 @@ describe('a log that has failed', () => {
     expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     expect(log.durableSequence).toBe(0);
     expect(log.syncs).toBe(0);
+  });
+
+  describe('before the MANIFEST lets go of older logs', () => {
+    const ARCHIVE = '/db/archive/00000000000000000000000000000000';
+    const isOf =
+      (wanted: string, number: number) =>
+      ({ name, path }: { readonly name: string; readonly path: string }): boolean =>
+        name === wanted && path === `/db/00000${number}.log`;
+
+    it('says in their indexes what was in them, durably; of an empty one, nothing', async () => {
+      const fileSystem = new FaultFileSystem();
+      const log = await begin(fileSystem);
+      for (const last of [3, 3, 5]) {
+        if (last > log.durableSequence) await log.append(group(log.durableSequence + 1, last, last === 3));
+        await log.prepareNext();
+        log.rotate();
+      }
+      await log.seal(3);
+      const image = fileSystem.memory.crashImage('synced', randomOf(1));
+      expect(await claimsOfIndex(image, ARCHIVE, 1)).toEqual({ first: 1, durable: 3, sealed: 3 });
+      expect(await claimsOfIndex(image, ARCHIVE, 2)).toEqual({ first: undefined, durable: 0, sealed: 0 });
+      expect((await claimsOfIndex(image, ARCHIVE, 3)).sealed).toBe(0); // not asked for
+      await log.seal(4);
+      const after = fileSystem.memory.crashImage('synced', randomOf(1));
+      expect(await claimsOfIndex(after, ARCHIVE, 3)).toMatchObject({ first: 4, sealed: 5 });
+      await log.close();
+    });
+
+    it('writes those again that cannot be synced, and those in which something failed', async () => {
+      const fileSystem = new FaultFileSystem();
+      const log = await begin(fileSystem);
+      await log.append(group(1, 3, false));
+      await log.prepareNext();
+      log.rotate();
+      await log.append(group(4, 5, false));
+      fileSystem.plan = { code: 'EIO', arrives: 0, isHit: isOf('sync', 1) };
+      await expect(log.append(group(6, 7, true))).rejects.toMatchObject({ code: 'IO' }); // it is in log 2, and does not count
+      fileSystem.plan = undefined;
+      const fresh = await log.replace();
+      await log.seal(fresh);
+      const image = fileSystem.memory.crashImage('synced', randomOf(1));
+      const held = async (number: number): Promise<number[]> => {
+        const name = `00000${number}.log`;
+        const file = await image.openForRead(`${ARCHIVE}/${name}`);
+        const sequences: number[] = [];
+        const sink = {
+          batch: (...[, , , sequence]: [unknown, unknown, unknown, number]): undefined => void sequences.push(sequence),
+        };
+        await recoverLogs([{ number, name, file }], 0, sink, { salvage: true })();
+        return sequences;
+      };
+      expect(await held(1)).toEqual([1, 2, 3]);
+      expect(await held(2)).toEqual([4, 5]);
+      await log.close();
+      expect(fileSystem.openPaths).toEqual([]);
+    });
+  });
+
+  it('tells of a file that cannot be closed, when all others are', async () => {
+    const fileSystem = new FaultFileSystem();
+    const log = await begin(fileSystem);
+    await log.append(group(1, 1, true));
+    await log.prepareNext();
+    fileSystem.plan = {
+      code: 'EIO',
+      arrives: 0,
+      isHit: ({ name, path }) => name === 'close' && path.endsWith('1.log'),
+    };
+    await expect(log.close()).rejects.toMatchObject({ code: 'IO' });
+    expect(fileSystem.openPaths).toEqual([]);
+  });
+
+  it('is not broken by a bug of its caller', async () => {
+    const fileSystem = new FaultFileSystem();
+    const log = await begin(fileSystem);
+    const large = log.append(group(1, 1, true, 300_000));
+    expect(() => log.append(group(2, 2, false))).toThrow('being written to');
+    expect(log.failure).toBe(undefined);
+    await large;
+    expect(log.durableSequence).toBe(1);
+    await log.close();
   });
 });

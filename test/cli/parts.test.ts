@@ -289,7 +289,7 @@ describe('dead letters, counted before a question', () => {
           while (read < letters) {
             const size = Math.min(256, letters - read);
             read += size;
-            yield await Promise.resolve(Array.from({ length: size }) as never[]);
+            yield await Promise.resolve(Array.from<never>({ length: size }));
           }
         } finally {
           isClosed = true;

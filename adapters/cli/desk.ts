@@ -4,6 +4,7 @@ import type { DeskFace } from '../attach/face.ts';
 import { NotFoundError } from './failure.ts';
 import type { CommandStore } from './open-store.ts';
 import { suggestionFor } from './suggest.ts';
+import { countOf } from './units.ts';
 
 export async function consumerInfos(store: CommandStore): Promise<readonly ConsumerInfo[]> {
   const infos: ConsumerInfo[] = [];
@@ -27,3 +28,30 @@ export async function deskOf(store: CommandStore, name: string): Promise<Desk> {
   );
   throw new NotFoundError(`there is no consumer ${JSON.stringify(name)}.${suggestion}`);
 }
+
+/** More are not counted before a question is put: each of them is read for it. */
+const COUNTED_MAX = 1000;
+
+/** A desk, as far as this needs one. */
+interface Lettered {
+  deadLetters(options: { readonly signal: AbortSignal }): { pages(): AsyncIterable<readonly unknown[]> };
+}
+
+export interface LetterCount {
+  readonly count: number;
+  /** Whether there are more than were counted. */
+  readonly isMore: boolean;
+}
+
+/** How many dead letters there are, page by page, up to a thousand. */
+export async function countLetters(consumer: Lettered, signal: AbortSignal): Promise<LetterCount> {
+  let count = 0;
+  for await (const page of consumer.deadLetters({ signal }).pages()) {
+    count += page.length;
+    if (count > COUNTED_MAX) return { count: COUNTED_MAX, isMore: true };
+  }
+  return { count, isMore: false };
+}
+
+export const lettersText = ({ count, isMore }: LetterCount): string =>
+  `${isMore ? 'more than ' : ''}${countOf(count, 'dead letter')}`;

@@ -114,7 +114,11 @@ export class Store {
     return this.#submit({ operations: [{ type: 'set', key, value }], bytes }, options);
   }
 
-  /** Makes `key` absent; no error if it is so already. Otherwise like {@link Store.set}. */
+  /**
+   * Makes `key` absent; no error if it is so already. Otherwise like {@link Store.set}.
+   *
+   * @param key - up to 16 MiB: real LevelDB takes longer keys than `set` does
+   */
   delete(key: Bytes, options?: WriteOptions): Operation<Commit> {
     const bytes = checkDelete(key);
     return this.#submit({ operations: [{ type: 'delete', key }], bytes }, options);

@@ -13,6 +13,11 @@ import type { Sink } from './operation.ts';
 
 /** Longest key that is written. Over this it is more likely a mistake than a key. */
 export const KEY_BYTES_MAX: number = 64 * 1024;
+/**
+ * Longest key that is deleted, or asked about by a check: real LevelDB may have written longer ones than we do, and they must
+ * be possible to get rid of. It takes any; over this one would fill tables, and an index, by itself.
+ */
+export const DELETED_KEY_BYTES_MAX: number = 16 * 1024 * 1024;
 /** Longest value, and longest batch: the log's records are assembled in memory. */
 export const VALUE_BYTES_MAX: number = 1024 ** 3;
 
@@ -109,9 +114,9 @@ export function checkKey(key: unknown, name = 'key'): void {
  *
  * @param isInternal - for the engine's own parts, whose keys are the reserved ones
  */
-function checkKeyToWrite(key: unknown, name = 'key', isInternal = false): number {
+function checkKeyToWrite(key: unknown, name = 'key', bytesMax = KEY_BYTES_MAX, isInternal = false): number {
   const bytes = lengthOf(key, name);
-  if (bytes > KEY_BYTES_MAX) throw new KeyTooLargeError(bytes, KEY_BYTES_MAX);
+  if (bytes > bytesMax) throw new KeyTooLargeError(bytes, bytesMax);
   if (!isInternal && isReservedKey(key as Bytes)) {
     throw new InvalidArgumentError(
       name,
@@ -145,7 +150,8 @@ export const checkSet = (key: Bytes, value: Bytes): number =>
   BATCH_HEADER_BYTES + encodedOperationBytes(checkKeyToWrite(key), checkValue(value));
 
 /** Encoded bytes of one delete. */
-export const checkDelete = (key: Bytes): number => BATCH_HEADER_BYTES + encodedOperationBytes(checkKeyToWrite(key), -1);
+export const checkDelete = (key: Bytes): number =>
+  BATCH_HEADER_BYTES + encodedOperationBytes(checkKeyToWrite(key, 'key', DELETED_KEY_BYTES_MAX), -1);
 
 /** A batch as the caller gave it, checked whole before anything of it is taken. */
 export interface CheckedBatch {
@@ -181,7 +187,8 @@ export function checkBatchOperations(
     const name = `batch[${index}]`;
     const operation = lineOf(lines[index], name);
     const { type, key } = operation;
-    const keyBytes = checkKeyToWrite(key, `${name}.key`, isInternal);
+    const keyBytesMax = type === 'set' ? KEY_BYTES_MAX : DELETED_KEY_BYTES_MAX;
+    const keyBytes = checkKeyToWrite(key, `${name}.key`, keyBytesMax, isInternal);
     if (type === 'delete') {
       bytes += encodedOperationBytes(keyBytes, -1);
       operations.push({ type, key });

@@ -3,6 +3,7 @@ import { Writable } from 'node:stream';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BatchWriter } from '../../adapters/cli/batch-writer.ts';
+import { countLetters, lettersText } from '../../adapters/cli/desk.ts';
 import { coderOf, ENCODINGS } from '../../adapters/cli/encoding.ts';
 import { escapeBytes, escapeForTerminal, escapeJson, escapeText } from '../../adapters/cli/escape.ts';
 import { type CsvRow, csvRows } from '../../adapters/cli/import/csv-rows.ts';
@@ -269,5 +270,36 @@ describe('output', () => {
     expect({ isOver, taken }).toEqual({ isOver: false, taken: lines * 100 });
     take();
     await wait;
+  });
+});
+
+describe('dead letters, counted before a question', () => {
+  it('are read page by page, and no more of them than the question tells', async () => {
+    for (const [letters, text] of [
+      [0, '0 dead letters'],
+      [1, '1 dead letter'],
+      [1000, '1,000 dead letters'],
+      [1001, 'more than 1,000 dead letters'],
+      [1_000_000, 'more than 1,000 dead letters'],
+    ] as const) {
+      let read = 0;
+      let isClosed = false;
+      async function* pages(): AsyncGenerator<readonly never[]> {
+        try {
+          while (read < letters) {
+            const size = Math.min(256, letters - read);
+            read += size;
+            yield await Promise.resolve(Array.from<never>({ length: size }));
+          }
+        } finally {
+          isClosed = true;
+        }
+      }
+      const consumer = { deadLetters: () => ({ pages }) };
+      const counted = await countLetters(consumer, new AbortController().signal);
+      expect(lettersText(counted)).toBe(text);
+      expect(read).toBeLessThanOrEqual(Math.min(letters, 1024));
+      expect(isClosed).toBe(true);
+    }
   });
 });

@@ -350,6 +350,55 @@ describe('repair', async () => {
     }
   });
 
+  it('tells how far it is, and ends with its signal wherever it is; the next try does it', async () => {
+    const damagedImage = async (): Promise<MemoryFileSystem> => {
+      const fileSystem = await database();
+      for (const path of fileSystem.paths().filter((name) => name.endsWith('.ldb'))) {
+        const bytes = fileSystem.readFileNow(path);
+        bytes.fill(0xff, bytes.length - 40); // without footers, all of them are searched
+        fileSystem.writeFileNow(path, bytes);
+      }
+      return fileSystem;
+    };
+    const seen: (readonly [number, number])[] = [];
+    const whole = await damagedImage();
+    const onProgress = ({ bytes, bytesTotal }: { readonly bytes: number; readonly bytesTotal: number }): void => {
+      seen.push([bytes, bytesTotal]);
+    };
+    await repair(DIRECTORY, { fileSystem: whole, onProgress });
+    const contentIn = async (fileSystem: MemoryFileSystem): Promise<Map<string, string>> => {
+      const store = await open(DIRECTORY, { ...OPTIONS, fileSystem });
+      const found = await contentOf(store);
+      await store.close();
+      return found;
+    };
+    const content = await contentIn(whole);
+    expect(content.size).toBeGreaterThan(20);
+    expect(seen.length).toBeGreaterThan(3);
+    for (const [index, [bytes, total]] of seen.entries()) {
+      expect(bytes).toBeGreaterThanOrEqual(seen[index - 1]?.[0] ?? 0);
+      expect(bytes).toBeLessThanOrEqual(total);
+    }
+    const [last = 0, total = 0] = seen.at(-1) ?? [];
+    expect(last).toBeGreaterThan(total / 2); // what needs no reading is not counted
+    for (let stop = 0; stop < seen.length; stop += 1) {
+      const fileSystem = await damagedImage();
+      const abort = new AbortController();
+      let told = 0;
+      const stopping = repair(DIRECTORY, {
+        fileSystem,
+        signal: abort.signal,
+        onProgress: () => {
+          if (told++ === stop) abort.abort(new Error('enough'));
+        },
+      });
+      await expect(stopping.then()).rejects.toMatchObject({ code: 'ABORTED', cause: { message: 'enough' } });
+      expect((await repair(DIRECTORY, { fileSystem })).wasWhole).toBe(false);
+      expect(await contentIn(fileSystem)).toEqual(content);
+    }
+    await expect(repair(DIRECTORY, { signal: AbortSignal.abort() }).then()).rejects.toMatchObject({ code: 'ABORTED' });
+  });
+
   it('refuses what is open, or no database', async () => {
     const fileSystem = image();
     const store = await open(DIRECTORY, { ...OPTIONS, fileSystem });

@@ -96,11 +96,10 @@ describe('a key', () => {
     expect(text(await store.get(longest))).toBe('v');
     for (const key of [`${longest}k`, new Uint8Array(65_537), 'ä'.repeat(32_769)]) {
       expect(() => store.set(key, 'v')).toThrow(KeyTooLargeError);
-      expect(() => store.delete(key)).toThrow(KeyTooLargeError);
       expect(() =>
         store.write([
           { type: 'set', key: 'a', value: '1' },
-          { type: 'delete', key },
+          { type: 'set', key, value: '' },
         ]),
       ).toThrow(KeyTooLargeError);
       expect(await store.get(key)).toBeUndefined(); // real LevelDB may have written one
@@ -108,13 +107,36 @@ describe('a key', () => {
     expect(await store.has('a')).toBe(false);
     const error = (() => {
       try {
-        return store.delete(new Uint8Array(65_537));
+        return store.set(new Uint8Array(65_537), '');
       } catch (thrown) {
         return thrown;
       }
     })();
     expect(error).toMatchObject({ code: 'KEY_TOO_LARGE', bytes: 65_537, bytesMax: 65_536 });
     await store.close();
+  });
+
+  it('of 16 MiB can be deleted and checked, of one byte more not', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const store = await open('/db', { fileSystem, memtableBytesMax: 1024 * 1024 });
+    const longest = new Uint8Array(16 * 1024 * 1024).fill(7);
+    const longer = new Uint8Array(longest.length + 1);
+    for (const type of ['delete', 'check'] as const) {
+      const line = (key: Uint8Array): WriteOperation =>
+        type === 'delete' ? { type, key } : { type, key, sequence: 'absent' };
+      expect(() => store.write([line(longer)])).toThrow(KeyTooLargeError);
+      expect(() => store.write([line(longest)])).not.toThrow();
+    }
+    expect(() => store.delete(longer)).toThrow(expect.objectContaining({ bytesMax: longest.length }));
+    await store.set('a', '1');
+    await store.delete(longest);
+    await store.close();
+    const again = await open('/db', { fileSystem });
+    expect(await contentOf(again)).toEqual([['a', '1']]);
+    const lengths: number[] = [];
+    for await (const { key } of again.changes({ from: 'start', until: 'now' })) lengths.push(key.length);
+    expect(lengths).toEqual([1, longest.length]);
+    await again.close();
   });
 
   it.each([undefined, null, 7, {}, [], Symbol('key'), true, new ArrayBuffer(3), [1, 2]])(

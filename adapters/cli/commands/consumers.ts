@@ -1,13 +1,13 @@
 /** `consumers list | lag | seek | pause | resume | delete`. */
 import type { ConsumerInfo } from 'alluvium';
 import type { Command, Context } from '../command.ts';
-import { consumerInfos, type Desk, deskOf } from '../desk.ts';
+import { consumerInfos, countLetters, type Desk, deskOf, lettersText } from '../desk.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
 import { UsageError } from '../failure.ts';
 import { placeOf } from '../place.ts';
 import { DATABASE, DESTROY_OPTIONS, mayDestroy } from '../shared-options.ts';
 import { alignColumns } from '../table-text.ts';
-import { bytesText, countOf, countText, durationText } from '../units.ts';
+import { bytesText, countText, durationText } from '../units.ts';
 import { withStore } from '../with-store.ts';
 
 const NAME = { name: 'consumer' };
@@ -123,12 +123,12 @@ const remove: Command = {
   examples: ['consumers delete ./data totals --dry-run', 'consumers delete ./data totals --yes'],
   run: (context) =>
     withDesk(context, async ({ info, consumer }) => {
-      let letters = 0;
-      for await (const page of consumer.deadLetters({ signal: context.signal }).pages()) letters += page.length;
-      const what = `forget consumer ${info.name}, its position and ${countOf(letters, 'dead letter')}`;
+      const letters = await countLetters(consumer, context.signal);
+      const what = `forget consumer ${info.name}, its position and ${lettersText(letters)}`;
       if (!(await mayDestroy(context, what))) return refused(context);
       await consumer.delete();
-      if (context.flags.has('json')) await context.out.json({ name: info.name, deadLetters: letters });
+      if (context.flags.has('json'))
+        await context.out.json({ name: info.name, deadLetters: letters.count, hasMore: letters.isMore });
       else await context.out.line(`${info.name} is forgotten`);
       return EXIT.done;
     }),

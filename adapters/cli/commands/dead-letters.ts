@@ -1,7 +1,7 @@
 /** `dead-letters list | show | replay | drop`. */
 import type { DeadLetter } from 'alluvium';
 import type { Command, Context } from '../command.ts';
-import { type Desk, deskOf } from '../desk.ts';
+import { countLetters, type Desk, deskOf, type LetterCount, lettersText } from '../desk.ts';
 import type { Coders } from '../encoding.ts';
 import { escapeText } from '../escape.ts';
 import { EXIT, type ExitCode } from '../exit-code.ts';
@@ -117,19 +117,21 @@ const drop: Command = {
     withDesk(context, 'write', async ({ consumer }) => {
       const { flags, out, signal } = context;
       const id = oneOrAll(context);
-      let found = 0;
-      if (id !== undefined) found = (await consumer.deadLetter(id)) === undefined ? 0 : 1;
-      else for await (const page of consumer.deadLetters({ signal }).pages()) found += page.length;
-      if (id !== undefined && found === 0) throw noLetter(id);
-      if (found > 0 && !(await mayDestroy(context, `forget ${countOf(found, 'dead letter')}`))) {
+      const found = id === undefined ? await countLetters(consumer, signal) : await countOne(consumer, id);
+      if (id !== undefined && found.count === 0) throw noLetter(id);
+      if (found.count > 0 && !(await mayDestroy(context, `forget ${lettersText(found)}`))) {
         return flags.has('dry-run') ? EXIT.done : EXIT.error;
       }
-      const dropped = found === 0 ? 0 : await consumer.dropDeadLetter(id, { signal });
+      const dropped = found.count === 0 ? 0 : await consumer.dropDeadLetter(id, { signal });
       if (flags.has('json')) await out.json({ dropped });
       else await out.line(`${countOf(dropped, 'dead letter')} forgotten`);
       return EXIT.done;
     }),
 };
+
+async function countOne(consumer: Desk['consumer'], id: string): Promise<LetterCount> {
+  return { count: (await consumer.deadLetter(id)) === undefined ? 0 : 1, isMore: false };
+}
 
 function oneOrAll({ positionals, flags }: Context): string | undefined {
   const id = positionals[2];

@@ -4,30 +4,28 @@
  *   from a place on, the checksum is carried from byte to byte; where the bytes behind are a type and that checksum, a
  *   block ends
  *
- * Most blocks follow the one before, and are found in one go. Behind a damaged one each byte is tried as a beginning: that
- * costs up to a block's length for each, so it has a limit. A match by chance (one in 2^32 places) is thrown out by whoever
- * decodes the block.
+ * Most blocks follow the one before, and are found in one go. For those behind a damaged one, see `search-blocks.ts`. A match
+ * by chance (one in 2^32 places) is thrown out by whoever decodes the block.
  */
 import { maskCrc } from '../codec/crc32c.ts';
 import { TRAILER_BYTES, TYPE_SNAPPY } from '../table/table-format.ts';
 
 /** CRC-32C of each byte. */
-const STEPS = Uint32Array.from({ length: 256 }, (_, byte) => {
+export const CRC_STEPS: Uint32Array = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;
   for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ 0x82f6_3b78 : crc >>> 1;
   return crc >>> 0;
 });
 /** The shortest block: no entry, one restart and their count. */
-const CONTENTS_BYTES_MIN = 8;
+export const CONTENTS_BYTES_MIN = 8;
 
 export class BlockFinder {
   readonly #bytes: Uint8Array;
-  /** Bytes that may still be gone over; then nothing is found any more. */
-  stepsLeft: number;
+  /** Bytes gone over in all. */
+  steps = 0;
 
-  constructor(bytes: Uint8Array, stepsMax: number) {
+  constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
-    this.stepsLeft = stepsMax;
   }
 
   /** Size of the contents of the block that begins at `start` and has at most `sizeMax` of them; -1: there is none. */
@@ -38,7 +36,7 @@ export class BlockFinder {
     let at = start;
     for (; at <= last; at += 1) {
       const byte = bytes[at] as number;
-      crc = (STEPS[(crc ^ byte) & 0xff] as number) ^ (crc >>> 8);
+      crc = (CRC_STEPS[(crc ^ byte) & 0xff] as number) ^ (crc >>> 8);
       // The byte just taken would be the type, which the checksum covers, too.
       if (byte > TYPE_SNAPPY || at - start < CONTENTS_BYTES_MIN) continue;
       const word =
@@ -47,11 +45,11 @@ export class BlockFinder {
         ((bytes[at + 3] as number) << 16) |
         ((bytes[at + 4] as number) << 24);
       if (word >>> 0 === maskCrc((crc ^ 0xffff_ffff) >>> 0)) {
-        this.stepsLeft -= at - start;
+        this.steps += at - start;
         return at - start;
       }
     }
-    this.stepsLeft -= at - start;
+    this.steps += at - start;
     return -1;
   }
 }

@@ -2,8 +2,8 @@
  * What can still be read of a damaged table: data blocks whose checksums match and whose entries ascend.
  *
  *   the index can be read    each block that it names is tried; a lost one lay between two separators
- *   it cannot                the file is gone through from block to block (find-blocks.ts); what is none of the data is told
- *                            by its form, and left out
+ *   it cannot                the file is gone through from block to block (find-blocks.ts), and behind a damaged one searched
+ *                            for the next (search-blocks.ts); what is none of the data is told by its form, and left out
  */
 import { CorruptionError } from '../../errors.ts';
 import { compareInternal, readKind, TAG_BYTES } from '../codec/internal-key.ts';
@@ -16,6 +16,7 @@ import { readBlock } from '../table/block-read.ts';
 import { FilterReader } from '../table/filter-block.ts';
 import { type BlockHandle, decodeFooter, FOOTER_BYTES, readHandle, TRAILER_BYTES } from '../table/table-format.ts';
 import { BlockFinder } from './find-blocks.ts';
+import { BlockSearch } from './search-blocks.ts';
 import type { LossList } from './repair-report.ts';
 
 /** A table, and the blocks of it that can be read, in order. */
@@ -35,20 +36,22 @@ export interface SalvagePorts {
   /** Gives others a turn; throws when the repair is called off. */
   readonly turn: () => Promise<void>;
   readonly losses: LossList;
+  /** Hears how many bytes were gone over, again and again, in a table without an index: for tests. */
+  readonly onSteps?: ((steps: number) => void) | undefined;
 }
 
 /** Without an index, a table is held in memory: a larger one is given up. */
 const SCANNED_BYTES_MAX = 512 * 1024 * 1024;
-/** The largest block that is looked for where one should begin... */
+/** The largest block that is looked for. */
 const BLOCK_BYTES_MAX = 4 * 1024 * 1024;
-/** ... and where each byte might be its beginning. */
-const GUESSED_BYTES_MAX = 8 * 1024;
-/** Bytes that may be gone over in all: some seconds. */
-const STEPS_MAX = 2 ** 30;
+/** Bytes that may be gone over in vain, for each byte of the file: where no block follows, and again for what only looks like one. */
+const VAIN_STEPS_PER_BYTE = 4;
 /** The last byte of every filter block. */
 const FILTER_BASE_LOG = 11;
 /** Properties and metaindex are no longer. */
 const NAMES_BYTES_MAX = 1024;
+/** Added to what a block that follows may have. */
+const FOLLOWING_BYTES_MIN = 4096;
 const STEPS_PER_TURN = 2 ** 20;
 
 interface IndexLine {
@@ -92,6 +95,9 @@ function linesOf(block: Block, limit: number): IndexLine[] {
   }
   return lines;
 }
+
+/** What became of a block: taken, one of those behind the data, or of no use. */
+type Outcome = 'behind' | { readonly reason: string } | undefined;
 
 class TableSalvage {
   readonly #source: NamedFile;
@@ -155,51 +161,72 @@ class TableSalvage {
     }
     const bytes = new Uint8Array(this.#fileBytes);
     await readFully(this.#source, bytes, 0);
-    const finder = new BlockFinder(bytes, STEPS_MAX);
-    let hole: { readonly start: number; readonly keyBefore: Uint8Array | undefined } | undefined;
-    let stepsBefore = finder.stepsLeft;
-    let at = 0;
-    while (at < bytes.length && finder.stepsLeft > 0) {
-      const size = finder.sizeAt(at, hole === undefined ? BLOCK_BYTES_MAX : GUESSED_BYTES_MAX);
-      if (stepsBefore - finder.stepsLeft > STEPS_PER_TURN) {
-        stepsBefore = finder.stepsLeft;
-        await this.#ports.turn();
-      }
-      if (size < 0) {
-        hole ??= { start: at, keyBefore: this.#lastKey };
-        at += 1;
+    const finder = new BlockFinder(bytes);
+    const holes = new BlockSearch(bytes);
+    let followSteps = bytes.length * VAIN_STEPS_PER_BYTE + BLOCK_BYTES_MAX;
+    let vainSteps = followSteps;
+    let largest = 0;
+    let stepsAtTurn = 0;
+    const step = async (): Promise<void> => {
+      const steps = finder.steps + holes.steps;
+      this.#ports.onSteps?.(steps);
+      if (steps - stepsAtTurn < STEPS_PER_TURN) return;
+      stepsAtTurn = steps;
+      await this.#ports.turn();
+    };
+    for (let at = 0; at < bytes.length;) {
+      const before = finder.steps;
+      // One that is much larger than all before is found by the search, too.
+      const sizeMax = largest === 0 ? BLOCK_BYTES_MAX : Math.min(BLOCK_BYTES_MAX, 2 * largest + FOLLOWING_BYTES_MIN);
+      const size = followSteps > 0 ? finder.sizeAt(at, sizeMax) : -1;
+      await step();
+      if (size >= 0) {
+        const outcome = await this.#takeFound({ offset: at, size });
+        if (outcome === 'behind') return;
+        if (outcome !== undefined) this.#lose(at, at + size + TRAILER_BYTES, outcome.reason, undefined, undefined);
+        at += size + TRAILER_BYTES;
+        largest = Math.max(largest, size);
         continue;
       }
-      const isBehindData = await this.#takeFound({ offset: at, size });
-      if (hole !== undefined) this.#loseHole(hole.start, at, hole.keyBefore, isBehindData ? undefined : this.#firstKey);
-      hole = undefined;
-      if (isBehindData) return;
-      at += size + TRAILER_BYTES;
+      followSteps -= finder.steps - before;
+      const keyBefore = this.#lastKey;
+      holes.begin(at);
+      let found: BlockHandle | undefined;
+      let outcome: Outcome;
+      while (found === undefined && !holes.isOver && vainSteps > 0) {
+        const handles = holes.next(STEPS_PER_TURN);
+        await step();
+        for (const handle of handles) {
+          outcome = await this.#takeFound(handle);
+          if (outcome === undefined || outcome === 'behind') {
+            found = handle;
+            break;
+          }
+          vainSteps -= handle.size; // it only looks like one
+        }
+      }
+      // Without what lies behind all data, nobody knows whether there was more.
+      if (found === undefined) return this.#loseHole(at, undefined, keyBefore, undefined);
+      const isBehind = outcome === 'behind';
+      if (found.offset > at) this.#loseHole(at, found.offset, keyBefore, isBehind ? undefined : this.#firstKey);
+      if (isBehind) return;
+      at = found.offset + found.size + TRAILER_BYTES;
+      largest = Math.max(largest, found.size);
     }
-    // Without what lies behind all data, nobody knows whether there was more.
-    hole ??= { start: at, keyBefore: this.#lastKey };
-    this.#loseHole(hole.start, undefined, hole.keyBefore, undefined);
+    this.#loseHole(bytes.length, undefined, this.#lastKey, undefined);
   }
 
-  /**
-   * A block whose checksum matches is one: nothing begins within it, whether it can be used or not.
-   *
-   * @returns whether it is one of those behind the data
-   */
-  async #takeFound(handle: BlockHandle): Promise<boolean> {
-    let reason: string | undefined;
+  /** Looks at a block whose checksum matches, and takes it if it is one of the data. */
+  async #takeFound(handle: BlockHandle): Promise<Outcome> {
     try {
       const contents = await readBlock(this.#source, handle); // it may be one that cannot be uncompressed
-      if (isBehindData(contents, handle.offset)) return true;
-      reason = this.#take(handle, contents);
+      if (isBehindData(contents, handle.offset)) return 'behind';
+      const reason = this.#take(handle, contents);
+      return reason === undefined ? undefined : { reason };
     } catch (error) {
       if (!(error instanceof CorruptionError)) throw error;
-      reason = error.reason;
+      return { reason: error.reason };
     }
-    if (reason !== undefined) {
-      this.#lose(handle.offset, handle.offset + handle.size + TRAILER_BYTES, reason, undefined, undefined);
-    }
-    return false;
   }
 
   /** Goes through the entries of a block, and keeps it if they are in order. @returns why not, if it does not */

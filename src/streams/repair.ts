@@ -1,5 +1,5 @@
 /** Repairs the files of a database that nobody has open. */
-import { InvalidArgumentError } from '../errors.ts';
+import { AbortedError, InvalidArgumentError } from '../errors.ts';
 import { flag } from '../storage/check-option.ts';
 import type { FileSystem } from '../storage/file-system/file-system.ts';
 import { NodeFileSystem } from '../storage/file-system/node-file-system.ts';
@@ -51,8 +51,10 @@ export function repair(location: string, options: RepairOptions = {}): Operation
   if (callback !== undefined && typeof callback !== 'function') {
     throw new InvalidArgumentError('onProgress', 'a function', callback);
   }
+  // The signal ends the work, and with it the operation: whoever hears of it may begin again at once, and finds no lock.
   return operationOf(
     () => {
+      if (signal?.aborted === true) return Promise.reject(new AbortedError('the repair', { cause: signal.reason }));
       const now = clock.date();
       const holder = { pid: process.pid, since: now };
       return repairDatabase(location, {
@@ -65,6 +67,6 @@ export function repair(location: string, options: RepairOptions = {}): Operation
         now,
       });
     },
-    { name: 'the repair', signal },
+    { name: 'the repair' },
   );
 }

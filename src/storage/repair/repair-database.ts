@@ -80,7 +80,9 @@ export async function repairDatabase(directory: string, ports: RepairPorts): Pro
   const lock = isDryRun ? undefined : await fileSystem.lock(location, holder);
   const repair = new Repair(location, ports);
   try {
-    return await repair.run();
+    const report = await repair.run();
+    repair.finish();
+    return report;
   } finally {
     await repair.close();
     await lock?.release().catch(() => undefined);
@@ -118,6 +120,11 @@ class Repair {
     this.#fileSystem = ports.fileSystem;
     this.#location = location;
     this.#context = new VerifyContext(location, { ...ports, findingsMax: 1 });
+  }
+
+  /** Tells that all is done. */
+  finish(): void {
+    this.#context.finish();
   }
 
   async close(): Promise<void> {

@@ -71,6 +71,11 @@ export class VerifyContext {
     await this.turn();
   }
 
+  /** Everything is done, also what needed no reading. */
+  finish(): void {
+    if (this.#done < this.bytesTotal) this.#ports.onProgress?.({ bytes: this.bytesTotal, bytesTotal: this.bytesTotal });
+  }
+
   /** So many entries more were looked at; gives others a turn now and then. */
   looked(entries: number): Promise<void> | undefined {
     this.#entriesSinceTurn += entries;

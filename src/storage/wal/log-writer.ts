@@ -33,6 +33,8 @@ export class LogWriter {
   #bytesWritten = 0;
   #bytesSynced = 0;
   #reservedEnd = 0;
+  /** Whether room was given back, and no sync has made that durable. */
+  #isTrimmed = false;
   #reserveBytes: number;
   readonly #reserveBytesMax: number;
   #isWriting = false;
@@ -120,6 +122,7 @@ export class LogWriter {
     if (this.#bytesWritten >= this.#reservedEnd || this.#failure !== undefined) return;
     this.#reservedEnd = 0;
     await this.#file.trim().catch(() => undefined);
+    this.#isTrimmed = true;
   }
 
   /**
@@ -130,7 +133,8 @@ export class LogWriter {
   async sync(): Promise<void> {
     this.#assertOpen();
     const bytes = this.#bytesWritten;
-    if (bytes <= this.#bytesSynced) return;
+    if (bytes <= this.#bytesSynced && !this.#isTrimmed) return;
+    this.#isTrimmed = false;
     try {
       await this.#file.sync();
     } catch (error) {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ClosedError, IoError } from '../../../src/errors.ts';
 import type { WritableFile } from '../../../src/storage/file-system/file-system.ts';
+import { MemoryFileSystem } from '../../../src/storage/file-system/memory-file-system.ts';
 import { LogWriter } from '../../../src/storage/wal/log-writer.ts';
 import { framed, joined } from '../../support/log-bytes.ts';
 
@@ -211,4 +212,22 @@ describe('the log writer', () => {
     await expect(writer.sync()).rejects.toThrow(ClosedError);
     expect(file.calls.filter((call) => call !== 'close')).toEqual([]);
   });
+});
+
+// Found by T12: the room came back with the power, and the segment was longer than the state of history says.
+it('makes durable that room was given back, though nothing was written since', async () => {
+  const fileSystem = new MemoryFileSystem();
+  const file = await fileSystem.create('/1.log');
+  await fileSystem.syncDirectory('/');
+  const writer = new LogWriter(file, 1, 65_536);
+  writer.stage(new Uint8Array(20), 0, 20);
+  await writer.flushStaged();
+  writer.reserve(27);
+  await writer.sync();
+  const lengthAfterCut = (): number => fileSystem.crashImage('synced', () => 0).readFileNow('/1.log').length;
+  expect(lengthAfterCut()).toBeGreaterThan(writer.bytesWritten);
+  await writer.trim();
+  await writer.sync();
+  expect(lengthAfterCut()).toBe(writer.bytesWritten);
+  await writer.close();
 });

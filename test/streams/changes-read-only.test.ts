@@ -54,7 +54,9 @@ async function write(store: Store, random: () => number): Promise<void> {
   }
 }
 
+/** Settles some, and leaves some. They have to be there: a consumer gets only what is durable, and has run before, perhaps. */
 async function consume(store: Store, count: number): Promise<void> {
+  for (let index = 0; index < count; index += 1) await store.set('consumed', `${index}`);
   let settled = 0;
   const run = store
     .consumer('c', { from: 'start', inFlightMax: 1, handle: () => undefined })

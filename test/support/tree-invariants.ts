@@ -95,7 +95,7 @@ async function readManifestAlone(fileSystem: FileSystem, directory: string): Pro
     for (let outcome = await reader.next(); outcome.type === 'record'; outcome = await reader.next()) {
       const edit = decodeVersionEdit(outcome.bytes, name, outcome.offset);
       if (E.isLeft(edit)) throw edit.left;
-      const { deletedTables = [], newTables = [], nextFileNumber, lastSequence, logNumber } = edit.right;
+      const { deletedTables, newTables, nextFileNumber, lastSequence, logNumber } = edit.right;
       for (const { level, fileNumber } of deletedTables) levels[level]?.delete(fileNumber);
       for (const { level, table } of newTables) levels[level]?.set(table.fileNumber, table);
       manifest.nextFileNumber = nextFileNumber ?? manifest.nextFileNumber;

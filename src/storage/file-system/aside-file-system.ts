@@ -77,6 +77,9 @@ export class AsideFileSystem implements FileSystem {
   async rename(from: string, to: string): Promise<void> {
     const entry = await this.#existing('rename', from);
     await this.#checkParent('rename', to);
+    const present = this.#entries.get(to) ?? { kind: 'below', path: to };
+    const isSame = entry.kind !== 'removed' && entry.kind === present.kind && entry.path === present.path;
+    if (isSame) return; // two names of one file: POSIX does nothing then
     this.#entries.set(to, entry);
     this.#entries.set(from, REMOVED);
   }

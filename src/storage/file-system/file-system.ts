@@ -14,6 +14,8 @@ export interface FileStat {
   readonly size: number;
   /** Permission bits, for instance 0o600. */
   readonly mode: number;
+  /** Of a file: another number when its content may be another, also at the same size. Absent: nobody knows. */
+  readonly version?: number | undefined;
 }
 
 /** A file open for reading at any place. */

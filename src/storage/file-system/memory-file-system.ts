@@ -105,7 +105,7 @@ export class MemoryFileSystem implements FileSystem {
     return this.#settle('stat', path, (absolute) => {
       const node = this.#find(absolute);
       if (node.kind === 'directory') return { kind: 'directory', size: 0, mode: DIRECTORY_MODE };
-      return { kind: 'file', size: node.visibleSize, mode: FILE_MODE };
+      return { kind: 'file', size: node.visibleSize, mode: FILE_MODE, version: node.version };
     });
   }
 

@@ -42,6 +42,8 @@ export class Inode {
   /** Where the reserved zeros end, as programs see it, and as a power cut leaves it. Of no meaning up to `size`. */
   #reservedEnd = 0;
   #durableReservedEnd = 0;
+  /** Counts what was done to the content. */
+  version = 0;
   /** Names that lead here. */
   linkCount = 0;
   /** Open files that lead here. */
@@ -114,6 +116,7 @@ export class Inode {
 
   append(bytes: Uint8Array): void {
     if (bytes.length === 0) return;
+    this.version += 1;
     const end = this.#size + bytes.length;
     if (end > this.#buffer.length) {
       const grown = new Uint8Array(Math.max(CAPACITY_MIN, this.#buffer.length * 2, end)); // doubling: O(n) in sum
@@ -126,6 +129,7 @@ export class Inode {
   }
 
   reserve(bytes: number): void {
+    this.version += 1;
     this.#reservedEnd = Math.max(this.#reservedEnd, this.#size + bytes);
   }
 
@@ -155,6 +159,7 @@ export class Inode {
 
   /** Another content, durable at once. For tests that damage files. */
   replace(bytes: Uint8Array): void {
+    this.version += 1;
     this.#buffer = bytes;
     this.#size = bytes.length;
     this.#durableSize = bytes.length;
@@ -168,6 +173,7 @@ export class Inode {
   copy(): Inode {
     const inode = new Inode();
     inode.#buffer = this.view(); // without room at its end, so the first append moves to a buffer of its own
+    inode.version = this.version;
     inode.#size = this.#size;
     inode.#durableSize = this.#durableSize;
     inode.#pendingStart = this.#pendingStart;

@@ -66,7 +66,7 @@ export class NodeFileSystem implements FileSystem {
     return translated('stat', path, async () => {
       const stats = await stat(path);
       const kind = stats.isFile() ? 'file' : stats.isDirectory() ? 'directory' : 'other';
-      return { kind, size: stats.size, mode: stats.mode & PERMISSION_BITS };
+      return { kind, size: stats.size, mode: stats.mode & PERMISSION_BITS, version: stats.mtimeMs };
     });
   }
 

@@ -51,6 +51,13 @@ export async function verifyDatabase(directory: string, ports: VerifyPorts): Pro
   return new DatabaseCheck(new VerifyContext(location, ports)).run();
 }
 
+/** By which a file is known to be as it was. */
+interface Listed {
+  /** -1: it cannot be told. */
+  readonly size: number;
+  readonly version: number | undefined;
+}
+
 class DatabaseCheck {
   readonly #context: VerifyContext;
   #names: readonly string[] = [];
@@ -102,20 +109,20 @@ class DatabaseCheck {
     };
   }
 
-  /** Files of the directory, and their sizes. */
-  async #listing(): Promise<Map<string, number>> {
+  /** Files of the directory. */
+  async #listing(): Promise<Map<string, Listed>> {
     const { fileSystem, location } = this.#context;
-    const sizes = new Map<string, number>();
+    const files = new Map<string, Listed>();
     for (const name of await fileSystem.list(location)) {
       try {
-        const { kind, size } = await fileSystem.stat(pathOf(location, name));
-        if (kind === 'file') sizes.set(name, size);
+        const { kind, size, version } = await fileSystem.stat(pathOf(location, name));
+        if (kind === 'file') files.set(name, { size, version });
       } catch (error) {
         if (!(error instanceof IoError)) throw error;
-        sizes.set(name, -1); // it is told when it is needed
+        files.set(name, { size: -1, version: undefined }); // it is told when it is needed
       }
     }
-    return sizes;
+    return files;
   }
 
   async #checkCurrent(): Promise<number | undefined> {
@@ -168,10 +175,10 @@ class DatabaseCheck {
     }
   }
 
-  async #estimate(sizes: ReadonlyMap<string, number>, state: ManifestState | undefined): Promise<void> {
+  async #estimate(files: ReadonlyMap<string, Listed>, state: ManifestState | undefined): Promise<void> {
     const context = this.#context;
     const databaseId = state === undefined ? undefined : databaseIdOf(state.compactionPointers);
-    for (const [name, size] of sizes) {
+    for (const [name, { size }] of files) {
       const kind = parseFileName(name)?.kind;
       if (kind === 'table') context.bytesTotal += (state === undefined ? 1 : 2) * Math.max(0, size);
       else if (kind === 'log' || kind === 'manifest') context.bytesTotal += Math.max(0, size);
@@ -274,11 +281,12 @@ class DatabaseCheck {
     }
   }
 
-  /** Logs that grow and tables that go are the work of a store that has it open. */
-  async #checkUnchanged(before: ReadonlyMap<string, number>): Promise<void> {
+  /** Logs that are written to and tables that go are the work of a store that has it open. */
+  async #checkUnchanged(before: ReadonlyMap<string, Listed>): Promise<void> {
     const after = await this.#listing();
     for (const name of new Set([...before.keys(), ...after.keys()])) {
-      if (before.get(name) === after.get(name)) continue;
+      const [one, other] = [before.get(name), after.get(name)];
+      if (one?.size === other?.size && one?.version === other?.version) continue;
       this.#context.add('changed', name, undefined, 'it was changed, made or removed while the check went on');
       return;
     }

@@ -117,12 +117,21 @@ export class LogWriter {
     }
   }
 
-  /** Gives back the room that was not used. A log that cannot be trimmed ends in zeros, and is as good. */
-  async trim(): Promise<void> {
-    if (this.#bytesWritten >= this.#reservedEnd || this.#failure !== undefined) return;
+  /**
+   * Gives back the room that was not used. A log that cannot be trimmed ends in zeros, and recovers as well.
+   *
+   * @returns whether there is none left; it may be tried again
+   */
+  async trim(): Promise<boolean> {
+    if (this.#bytesWritten >= this.#reservedEnd || this.#failure !== undefined) return true;
+    try {
+      await this.#file.trim();
+    } catch {
+      return false;
+    }
     this.#reservedEnd = 0;
-    await this.#file.trim().catch(() => undefined);
     this.#isTrimmed = true;
+    return true;
   }
 
   /**

@@ -284,17 +284,17 @@ export class WriteAheadLog {
   /**
    * Before the MANIFEST lets go of the logs below `fileNumber`: makes them fit to be history, which nothing else has. One
    * that failed is written again, with what counts; also one that is sound, and holds a group that failed because of
-   * another log.
+   * another log, or room that it could not give back.
    */
   async seal(fileNumber: number): Promise<void> {
     for (const { writer, segment } of this.#retired.filter((log) => log.writer.fileNumber < fileNumber)) {
-      await writer.trim();
+      const isTrimmed = await writer.trim();
       const isSynced = await writer.sync().then(
         () => true,
         () => false,
       );
       const counted = segment.isEmpty ? EMPTY_LOG_BYTES_MAX : segment.bytes;
-      if (!isSynced || writer.bytesWritten > counted) await this.#archive.rewrite(segment);
+      if (!isTrimmed || !isSynced || writer.bytesWritten > counted) await this.#archive.rewrite(segment);
       else await segment.seal();
     }
   }

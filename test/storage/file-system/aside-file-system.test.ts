@@ -41,12 +41,22 @@ async function answer(files: FileSystem, one: Call): Promise<unknown> {
   }
 }
 
+/** Found by a random seed: the second name went, and the first with it. */
+const TWO_NAMES: Call[] = [
+  { do: 'link', path: '/d/a', to: '/d/c' },
+  { do: 'rename', path: '/d/c', to: '/d/a' },
+];
+
 async function populated(): Promise<MemoryFileSystem> {
   const files = new MemoryFileSystem();
   await files.makeDirectory('/d/e');
   for (const name of ['/d/a', '/d/b', '/d/e/a']) await answer(files, { do: 'create', path: name, text: `in ${name}` });
   return files;
 }
+
+/** Counted by each file system for itself. */
+const withoutVersion = (found: unknown): unknown =>
+  typeof found === 'object' ? { ...found, version: undefined } : found;
 
 const census = (files: FileSystem): Promise<unknown> =>
   Promise.all(
@@ -65,11 +75,14 @@ it('is as the file system would be, and leaves what is below as it was', async (
       const model = await populated();
       for (const one of calls) {
         const isOntoItself = 'to' in one && one.to === one.path; // POSIX does nothing then, and nobody asks for it
-        if (!isOntoItself) expect([one, await answer(aside, one)]).toEqual([one, await answer(model, one)]);
+        if (isOntoItself) continue;
+        const [given, expected] = [await answer(aside, one), await answer(model, one)];
+        const comparable = one.do === 'stat' ? withoutVersion : (found: unknown): unknown => found;
+        expect([one, comparable(given)]).toEqual([one, comparable(expected)]);
       }
       expect(await census(aside)).toEqual(await census(model));
       expect(await census(below)).toEqual(before);
     }),
-    runsOf(300),
+    { ...runsOf(300), examples: [[TWO_NAMES]] },
   );
 });

@@ -252,7 +252,12 @@ describe.each(Object.entries(places))('%s', (_name, makePlace) => {
     const { fileSystem, root } = await makePlace();
     await write(fileSystem, `${root}/a`, 'four');
     await fileSystem.makeDirectory(`${root}/d`);
-    expect(await fileSystem.stat(`${root}/a`)).toEqual({ kind: 'file', size: 4, mode: 0o600 });
+    expect(await fileSystem.stat(`${root}/a`)).toEqual({
+      kind: 'file',
+      size: 4,
+      mode: 0o600,
+      version: expect.any(Number) as number,
+    });
     expect(await fileSystem.stat(`${root}/d`)).toMatchObject({ kind: 'directory', mode: 0o700 });
   });
 

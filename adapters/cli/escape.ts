@@ -33,6 +33,10 @@ export const escapeForTerminal = (text: string): string =>
     found.length > 2 || found === '\n' || found === '\t' ? found : escapeCharacter(found),
   );
 
+/** What may be made of anybody's data, such as the message of an error: not even its colours are obeyed. */
+export const escapeMessage = (text: string): string =>
+  text.replace(HIDDEN, (found) => (found === '\n' || found === '\t' ? found : escapeCharacter(found)));
+
 /** JSON text with every hidden character as `\uNNNN`: equal for each parser, and harmless on a terminal. */
 export const escapeJson = (json: string): string =>
   json.replace(HIDDEN, (found) => {

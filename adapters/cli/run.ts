@@ -20,7 +20,7 @@ export async function runLine(words: readonly string[], around: Surroundings): P
   };
   const [first] = words;
   if (first === undefined) {
-    for (const line of overview(commands, talk.paint)) talk.note(line);
+    for (const line of overview(commands, talk.paint)) talk.line(line);
     return EXIT.usage;
   }
   const wantsHelp = isHelp(first);

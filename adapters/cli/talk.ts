@@ -1,7 +1,7 @@
 /** Everything that is not data: notes, errors, progress and questions, on stderr. */
 import { createInterface } from 'node:readline/promises';
 import type { Input } from './input.ts';
-import { escapeForTerminal } from './escape.ts';
+import { escapeMessage } from './escape.ts';
 import { UsageError } from './failure.ts';
 import { wantsColours } from './output.ts';
 import { type Paint, painter } from './paint.ts';
@@ -26,11 +26,16 @@ export class Talk {
   }
 
   note(text: string): void {
-    this.#stream.write(`${escapeForTerminal(text)}\n`);
+    this.#stream.write(`${escapeMessage(text)}\n`);
+  }
+
+  /** A line of our own, in colours, with nobody's data in it. */
+  line(text: string): void {
+    this.#stream.write(`${text}\n`);
   }
 
   error(text: string): void {
-    this.note(`${this.paint('red', 'alluvium:')} ${text}`);
+    this.#stream.write(`${this.paint('red', 'alluvium:')} ${escapeMessage(text)}\n`);
   }
 
   progress(settings: ProgressSettings): Progress {
@@ -48,7 +53,7 @@ export class Talk {
     if (this.#input.isTTY !== true || !this.#stream.isTTY) {
       throw new UsageError(`${question} Say so with --yes, or look first with --dry-run.`);
     }
-    const asked = `${escapeForTerminal(question)} [y/N] `;
+    const asked = `${escapeMessage(question)} [y/N] `;
     const answer = await (this.#ask === undefined ? this.#askAlone(asked, signal) : this.#ask(asked, signal));
     return /^y(es)?$/i.test(answer.trim());
   }

@@ -82,20 +82,24 @@ const seek: Command = {
     const to = placeOf(flags.text('to') ?? 'snapshot');
     if (to === 'snapshot')
       throw new UsageError('consumers seek needs --to: start, now, a cursor, a sequence number, or a date.');
-    return withDesk(context, async ({ info, consumer }) => {
-      const { talk, out } = context;
-      const before = info.position;
-      const toText = flags.text('to') ?? '';
-      const from = before === undefined ? 'an unreadable place' : `sequence ${before.sequence}`;
-      if (!(await mayDestroy(context, `move ${info.name} from ${from} to ${toText}`))) return refused(context);
-      await consumer.seek(to);
-      const after = await consumer.position();
-      if (before !== undefined)
-        talk.note(`The way back: alluvium consumers seek <db> ${info.name} --to ${before.cursor}`);
-      if (flags.has('json')) await out.json({ name: info.name, before, after });
-      else await out.line(`${info.name} goes on behind sequence ${after?.sequence ?? 0}`);
-      return EXIT.done;
-    });
+    return withDesk(
+      context,
+      async ({ info, consumer }) => {
+        const { talk, out } = context;
+        const before = info.position;
+        const toText = flags.text('to') ?? '';
+        const from = before === undefined ? 'an unreadable place' : `sequence ${before.sequence}`;
+        if (!(await mayDestroy(context, `move ${info.name} from ${from} to ${toText}`))) return refused(context);
+        await consumer.seek(to);
+        const after = await consumer.position();
+        if (before !== undefined)
+          talk.note(`The way back: alluvium consumers seek <db> ${info.name} --to ${before.cursor}`);
+        if (flags.has('json')) await out.json({ name: info.name, before, after });
+        else await out.line(`${info.name} goes on behind sequence ${after?.sequence ?? 0}`);
+        return EXIT.done;
+      },
+      flags.has('dry-run'),
+    );
   },
 };
 
@@ -122,22 +126,29 @@ const remove: Command = {
   options: { ...DESTROY_OPTIONS },
   examples: ['consumers delete ./data totals --dry-run', 'consumers delete ./data totals --yes'],
   run: (context) =>
-    withDesk(context, async ({ info, consumer }) => {
-      const letters = await countLetters(consumer, context.signal);
-      const what = `forget consumer ${info.name}, its position and ${lettersText(letters)}`;
-      if (!(await mayDestroy(context, what))) return refused(context);
-      await consumer.delete();
-      if (context.flags.has('json'))
-        await context.out.json({ name: info.name, deadLetters: letters.count, hasMore: letters.isMore });
-      else await context.out.line(`${info.name} is forgotten`);
-      return EXIT.done;
-    }),
+    withDesk(
+      context,
+      async ({ info, consumer }) => {
+        const letters = await countLetters(consumer, context.signal);
+        const what = `forget consumer ${info.name}, its position and ${lettersText(letters)}`;
+        if (!(await mayDestroy(context, what))) return refused(context);
+        await consumer.delete();
+        if (context.flags.has('json'))
+          await context.out.json({ name: info.name, deadLetters: letters.count, hasMore: letters.isMore });
+        else await context.out.line(`${info.name} is forgotten`);
+        return EXIT.done;
+      },
+      context.flags.has('dry-run'),
+    ),
 };
 
 /** A dry run did what it was to do; a person who said no got nothing done. */
 const refused = ({ flags }: Context): ExitCode => (flags.has('dry-run') ? EXIT.done : EXIT.error);
 
-const withDesk = (context: Context, work: (desk: Desk) => Promise<ExitCode>): Promise<ExitCode> =>
-  withStore(context, 'write', async (store) => work(await deskOf(store, context.positionals[1] ?? '')));
+/** @param isDry - nothing will be written: then the files are not touched either */
+const withDesk = (context: Context, work: (desk: Desk) => Promise<ExitCode>, isDry = false): Promise<ExitCode> =>
+  withStore(context, isDry ? 'read' : 'write', async (store) =>
+    work(await deskOf(store, context.positionals[1] ?? '')),
+  );
 
 export const consumers: readonly Command[] = [list, lag, seek, pauseOrResume('pause'), pauseOrResume('resume'), remove];

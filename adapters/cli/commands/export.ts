@@ -10,6 +10,7 @@ import { EXIT } from '../exit-code.ts';
 import { Failure, UsageError } from '../failure.ts';
 import type { CommandStore } from '../open-store.ts';
 import { Output } from '../output.ts';
+import { refusalOf } from '../import/import-line.ts';
 import type { Progress } from '../progress.ts';
 import { codersOf, DATABASE, ENCODING_OPTIONS, RANGE_OPTIONS, rangeOf } from '../shared-options.ts';
 import { countOf } from '../units.ts';
@@ -133,7 +134,7 @@ async function exportFile(path: string, mayReplace: boolean, write: (out: Output
 }
 
 async function exportLevel(
-  { open, signal }: Context,
+  { open, signal, talk }: Context,
   from: CommandStore,
   directory: string,
   options: ScanRange,
@@ -143,12 +144,19 @@ async function exportLevel(
   try {
     const writer = new BatchWriter(store, { durability: 'buffered', signal });
     for await (const page of from.scan(options).pages()) {
-      for (const { key, value } of page) await writer.add({ type: 'set', key, value });
+      for (const { key, value } of page) {
+        const refusal = refusalOf({ type: 'set', key });
+        if (refusal !== undefined) throw new Failure(`key ${escapeBytes(key.subarray(0, 40))}...: ${refusal}`);
+        await writer.add({ type: 'set', key, value });
+      }
       progress.at(writer.acknowledged);
     }
     await writer.finish();
     await store.flush(); // into tables: on the disk, and nothing is left to recover
     return writer.acknowledged;
+  } catch (error) {
+    talk.note(`${directory} holds a part of the entries: remove it before the next try.`);
+    throw error;
   } finally {
     await close();
   }

@@ -1,5 +1,6 @@
 import type { Command } from '../command.ts';
 import { EXIT } from '../exit-code.ts';
+import { holdDatabase } from '../open-store.ts';
 import { reportLines } from '../report-lines.ts';
 
 export const restore: Command = {
@@ -11,14 +12,19 @@ export const restore: Command = {
   examples: ['restore /backups/2026-01-31 ./data'],
   standsAlone: true,
   async run({ positionals, flags, out, talk, signal }) {
+    const [from = '', to = ''] = positionals;
+    const { restore: bringBack } = await import('alluvium');
+    // What somebody writes to is no backup, and would look damaged: a backup of it is what there should be.
+    const release = await holdDatabase(from);
     const progress = talk.progress({ label: 'restoring', unit: 'bytes' });
     const onProgress = (at: { readonly bytes: number; readonly bytesTotal: number }): void =>
       progress.at(at.bytes, at.bytesTotal);
-    const [from = '', to = ''] = positionals;
-    const { restore: bringBack } = await import('alluvium');
     const report = await bringBack(from, to, { signal, onProgress })
       .then()
-      .finally(() => progress.end());
+      .finally(async () => {
+        progress.end();
+        await release();
+      });
     if (flags.has('json')) await out.json(report);
     else for (const line of reportLines(report)) await out.line(line);
     return EXIT.done;

@@ -43,8 +43,9 @@ export const verify: Command = {
     }
     if (flags.has('json')) await out.json({ type: 'report', ...report, findings: report.findings.length });
     else {
-      const { isWhole, files, bytes, entries, errorCount, warningCount } = report;
-      const read = `${countOf(files, 'file')}, ${bytesText(bytes)}, ${countOf(entries, 'entry', 'entries')}`;
+      const { isWhole, files, bytes, entries, logBatches, errorCount, warningCount } = report;
+      const held = `${countOf(entries, 'entry', 'entries')} in tables, ${countOf(logBatches, 'batch', 'batches')} in logs`;
+      const read = `${countOf(files, 'file')}, ${bytesText(bytes)}, ${held}`;
       const found = `${countOf(errorCount, 'error')}, ${countOf(warningCount, 'warning')}`;
       await out.line(`${isWhole ? paint('green', 'whole') : paint('red', 'DAMAGED')}: ${read}; ${found}`);
     }

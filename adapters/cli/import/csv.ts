@@ -7,7 +7,7 @@
 import type { Line } from '../batch-writer.ts';
 import type { Coder, Coders } from '../encoding.ts';
 import { csvRows, type CsvRow } from './csv-rows.ts';
-import { ImportError, reasonOf } from './import-line.ts';
+import { ImportError, reasonOf, requireStorable } from './import-line.ts';
 
 export interface CsvSettings {
   readonly coders: Coders;
@@ -32,6 +32,10 @@ function rowReader({ fields: names, line }: CsvRow, settings: CsvSettings): (row
     if (column !== -1) return column;
     throw new ImportError(line, `the first row has no column ${JSON.stringify(name)}; it has ${names.join(', ')}.`);
   };
+  const twice = names.find((name, column) => names.indexOf(name) !== column);
+  if (twice !== undefined) {
+    throw new ImportError(line, `the first row has two columns ${JSON.stringify(twice)}: one of them would be lost.`);
+  }
   const keyAt = columnOf(keyColumn);
   const isWholeRow = settings.keyColumn !== undefined && valueColumn === undefined;
   const valueAt = isWholeRow ? -1 : columnOf(valueColumn ?? 'value');
@@ -40,6 +44,7 @@ function rowReader({ fields: names, line }: CsvRow, settings: CsvSettings): (row
       throw new ImportError(at, `it has ${fields.length} fields, and the first row has ${names.length}.`);
     }
     const key = readField(coders.key, fields[keyAt] ?? '', at, keyColumn);
+    requireStorable({ type: 'set', key }, at);
     if (!isWholeRow) return { type: 'set', key, value: readField(coders.value, fields[valueAt] ?? '', at, 'value') };
     const row = Object.fromEntries(names.map((name, column) => [name, fields[column] ?? '']));
     return { type: 'set', key, value: JSON.stringify(row) };

@@ -6,7 +6,7 @@
  */
 import type { Line } from '../batch-writer.ts';
 import type { Coders } from '../encoding.ts';
-import { ImportError, type LineSource, reasonOf } from './import-line.ts';
+import { ImportError, type LineSource, reasonOf, requireStorable } from './import-line.ts';
 import { linesOf } from './lines.ts';
 
 export async function* readNdjson(
@@ -17,7 +17,9 @@ export async function* readNdjson(
   for await (const { number, text } of linesOf(input, lineBytesMax)) {
     if (text.trim() === '') continue;
     const line = lineOf(parse(text, number), number, coders);
-    if (line !== undefined) yield line;
+    if (line === undefined) continue;
+    requireStorable(line, number);
+    yield line;
   }
 }
 

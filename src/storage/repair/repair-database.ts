@@ -77,6 +77,7 @@ export async function repairDatabase(directory: string, ports: RepairPorts): Pro
   if (kind !== 'directory') throw new NotADatabaseError(directory, 'there is no directory of that name.');
   const location = await fileSystem.realPath(directory);
   await refuseLinks(fileSystem, location);
+  requireDatabase(location, await fileSystem.list(location)); // before the lock, which leaves a file behind
   const lock = isDryRun ? undefined : await fileSystem.lock(location, holder);
   const repair = new Repair(location, ports);
   try {
@@ -87,6 +88,12 @@ export async function repairDatabase(directory: string, ports: RepairPorts): Pro
     await repair.close();
     await lock?.release().catch(() => undefined);
   }
+}
+
+/** @throws NotADatabaseError */
+function requireDatabase(location: string, names: readonly string[]): void {
+  if (names.some((name) => name === CURRENT || parseFileName(name) !== undefined)) return;
+  throw new NotADatabaseError(location, 'there is no file of a database in it.');
 }
 
 /** What lies behind a link is none of the database's files: none of it may be moved aside. */
@@ -133,9 +140,7 @@ class Repair {
 
   async run(): Promise<RepairReport> {
     this.#names = await this.#fileSystem.list(this.#location);
-    if (!this.#names.some((name) => name === CURRENT || parseFileName(name) !== undefined)) {
-      throw new NotADatabaseError(this.#location, 'there is no file of a database in it.');
-    }
+    requireDatabase(this.#location, this.#names);
     await this.#estimate();
     await this.#readManifest();
     await this.#examineTables();

@@ -42,7 +42,9 @@ export async function salvageLogs(
   const { torn, batches, lastSequence } = report.right;
   if (torn?.corruption === undefined) return { batches, lastSequence, isDamaged: false };
   const damaged = logs.findIndex(({ name }) => name === torn.file);
-  const behind = new BehindDamage(batches === 0 ? 0 : lastSequence, take, losses);
+  // What is in tables by a MANIFEST of ours must not come on top of what is newer there: an old log in the place of this one.
+  const known = claims.isManifestOurs ? tablesLast : 0;
+  const behind = new BehindDamage(batches === 0 ? known : lastSequence, take, losses);
   for (const log of logs.slice(Math.max(0, damaged))) await behind.read(log);
   if (losses.count === lossesBefore) lose(losses, torn.file, torn.offset, undefined, torn.corruption.reason);
   return { batches: batches + behind.batches, lastSequence: Math.max(lastSequence, behind.last), isDamaged: true };

@@ -219,12 +219,21 @@ export class Table implements DataBlocks {
   /** At once where that is quick. */
   #read(place: number): Block | Promise<Block> {
     const isQuick = this.source.file.isQuick?.(this.index.size(place)) ?? false;
-    if (isQuick === true) return this.#readNow(place);
+    if (isQuick === true) return this.#readQuick(place);
     const reading = (isQuick === false ? this.#readLater(place) : this.#readInTurn(place, isQuick)).finally(() => {
       this.#reading.delete(place);
     });
     this.#reading.set(place, reading);
     return reading;
+  }
+
+  /** Fails as a read in the background does: whoever reads several blocks at once leaves none of the others behind. */
+  #readQuick(place: number): Block | Promise<Block> {
+    try {
+      return this.#readNow(place);
+    } catch (thrown) {
+      return Promise.reject(thrown instanceof Error ? thrown : new Error(String(thrown)));
+    }
   }
 
   /** Others have their turn first. So many may wait for it that there has to be another one. */

@@ -64,6 +64,16 @@ describe('import', () => {
     expect(answer).toMatchObject({ code: 1, stderr: expect.stringContaining('two columns "name"') as string });
   });
 
+  it('makes no database of a source that is wrong from its first line on', async () => {
+    const [folder, source] = [join(directory(), 'store'), join(directory(), 'source.ndjson')];
+    writeFileSync(source, 'none\n');
+    expect(await alluvium(['import', folder, source, '--create'])).toMatchObject({ code: 1 });
+    expect(existsSync(folder)).toBe(false);
+    writeFileSync(source, lines('a', 'b'));
+    expect(await alluvium(['import', folder, source, '--create'])).toMatchObject({ code: 0 });
+    expect((await alluvium(['scan', folder, '--count'])).stdout).toBe('2\n');
+  });
+
   it('obeys nothing that is in a file, not even its colours', async () => {
     const [json, csv] = [join(directory(), 'a.ndjson'), join(directory(), 'a.csv')];
     writeFileSync(json, '\u001b[31mgarb\n');

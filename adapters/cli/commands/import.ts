@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { BatchWriter } from '../batch-writer.ts';
+import { BatchWriter, type Line } from '../batch-writer.ts';
 import type { Command, Context } from '../command.ts';
 import type { Input } from '../input.ts';
 import { EXIT } from '../exit-code.ts';
@@ -49,9 +49,11 @@ export const importEntries: Command = {
     const { flags, out, talk, signal } = context;
     const source = await openSource(context);
     const progress = talk.progress({ label: 'importing', unit: source.unit, total: source.total });
+    // What is wrong from its first line on leaves no new database behind.
+    const lines = flags.has('create') && !flags.has('dry-run') ? await begun(source.lines) : source.lines;
     const write = async (writer: Pick<BatchWriter, 'add' | 'finish' | 'acknowledged'>): Promise<void> => {
       try {
-        for await (const line of source.lines) {
+        for await (const line of lines) {
           const wait = writer.add(line);
           if (wait === undefined) continue;
           await wait;
@@ -89,6 +91,20 @@ interface Source {
   readonly unit: 'bytes' | 'entries';
   readonly total: number | undefined;
   report(progress: Progress, acknowledged: number): void;
+}
+
+/** The same lines, the first of which has been read. */
+async function begun(lines: LineSource): Promise<LineSource> {
+  const iterator = lines[Symbol.asyncIterator]();
+  return restOf(await iterator.next(), iterator);
+}
+
+async function* restOf(first: IteratorResult<Line>, iterator: AsyncIterator<Line>): AsyncGenerator<Line> {
+  try {
+    for (let next = first; next.done !== true; next = await iterator.next()) yield next.value;
+  } finally {
+    await iterator.return?.();
+  }
 }
 
 async function countLines(lines: LineSource, signal: AbortSignal): Promise<number> {

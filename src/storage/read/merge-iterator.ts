@@ -90,7 +90,17 @@ export class MergeIterator implements InternalIterator {
 
   /** Moves every source, at once where they must wait for the disk, and builds the heap anew. */
   #placeAll(isForward: boolean, place: (source: InternalIterator) => Step): Step {
-    const waits = this.#sources.map(place).filter((step) => step !== undefined);
+    const waits: Promise<void>[] = [];
+    for (const source of this.#sources) {
+      try {
+        const step = place(source);
+        if (step !== undefined) waits.push(step);
+      } catch (thrown) {
+        // Nobody waits for those before it now: what they fail with, too, must not be an unhandled rejection.
+        for (const wait of waits) wait.catch(() => undefined);
+        throw thrown;
+      }
+    }
     if (waits.length > 0) return Promise.all(waits).then(() => this.#rebuild(isForward));
     this.#rebuild(isForward);
     return undefined;

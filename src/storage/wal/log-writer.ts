@@ -108,9 +108,9 @@ export class LogWriter {
     if (this.#bytesWritten < this.#reservedEnd || this.#reserveBytes === 0) return;
     if (writtenBytes * RESERVE_SHARE > this.#reserveBytesMax) return;
     const bytes = Math.min(Math.max(this.#reserveBytes, RESERVE_SHARE * writtenBytes), this.#reserveBytesMax);
+    this.#reservedEnd = this.#bytesWritten + bytes; // also if it fails: a part of it may be there, to be given back
     try {
       this.#file.reserveNow(bytes);
-      this.#reservedEnd = this.#bytesWritten + bytes;
       this.#reserveBytes = Math.min(2 * bytes, this.#reserveBytesMax);
     } catch {
       this.#reserveBytes = 0; // a full disk, perhaps: what needs the room will tell

@@ -46,7 +46,46 @@ function mergeOf(sources: readonly TableEntry[][], late: string): { merged: Merg
   return { merged: new MergeIterator(parts), parts };
 }
 
+class Failing extends ArrayIterator {
+  readonly #fail: () => Promise<void>;
+
+  /** @param fail - throws, or gives a promise that rejects */
+  constructor(fail: () => Promise<void>) {
+    super([]);
+    this.#fail = fail;
+  }
+
+  override seekToFirst(): Promise<void> {
+    return this.#fail();
+  }
+}
+
 describe('a merge of sorted sources', () => {
+  // Found by T8: an unhandled rejection ends a process.
+  it('leaves no failure unheard when a source fails at once, and one before it later', async () => {
+    const unheard: unknown[] = [];
+    const hear = (error: unknown): void => void unheard.push(error);
+    process.on('unhandledRejection', hear);
+    try {
+      let failLater = (): void => undefined;
+      const later = new Promise<void>((_resolve, reject) => {
+        failLater = () => reject(new Error('later'));
+      });
+      const merged = new MergeIterator([
+        new Failing(() => later),
+        new Failing(() => {
+          throw new Error('at once');
+        }),
+      ]);
+      expect(() => merged.seekToFirst()).toThrow('at once');
+      failLater();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(unheard).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', hear);
+    }
+  });
+
   it('walks as over one sorted array', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -293,6 +293,31 @@ it('allocates nothing large for an index that shares without end', async () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024);
 });
 
+it('fails as a promise where a block is read at once, too', async () => {
+  class QuickFile extends MemoryReadableFile {
+    isQuick(): boolean {
+      return true;
+    }
+
+    readNow(into: Uint8Array, position: number): number {
+      this.reads += 1;
+      const part = this.bytes.subarray(position, position + into.length);
+      into.set(part);
+      return part.length;
+    }
+  }
+  const file = new QuickFile(whole.slice());
+  const table = await Table.open(file, 1, '000001.ldb', whole.length, new BlockCache(0));
+  const iterator = table.iterator({ isCacheFilled: false, readAheadBytes: 0 });
+  expect(iterator.seekToFirst()).toBe(undefined);
+  expect(iterator.isValid).toBe(true);
+  file.bytes[3] = (file.bytes[3] ?? 0) ^ 1;
+  let step: unknown;
+  expect(() => (step = iterator.seekToFirst())).not.toThrow();
+  await expect(step).rejects.toBeInstanceOf(CorruptionError);
+  await table.close();
+});
+
 it('tries a read that fails with EIO again, and no other', async () => {
   const file = new MemoryReadableFile(whole);
   const table = await Table.open(file, 1, '000001.ldb', whole.length, new BlockCache(0));

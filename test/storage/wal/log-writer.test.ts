@@ -103,7 +103,7 @@ describe('the log writer', () => {
     expect(writer.flushStaged()).toBe(undefined);
     expect(writer.failure).toBe(undefined);
     await writer.close();
-    expect(file.calls.slice(2)).toEqual(['appendNow', 'close']);
+    expect(file.calls.slice(2)).toEqual(['appendNow', 'trim', 'close']); // a part of it may have been there
   });
 
   it('writes nothing before it is told to, then all that is staged at once', () => {

@@ -245,6 +245,19 @@ describe('blocks of an older file', () => {
       expect(answer, `${at}`).toMatchObject({ keys: [...before, ...keysUpTo(GROUPS, 'm')] });
     }
   });
+
+  it('of a later log, that is gone, in the place of an index take nothing', async () => {
+    const later = await again(GROUPS);
+    const stale = later.image.readFileNow(later.index);
+    const image = await killed(GROUPS);
+    const index = indexOf(image);
+    expect(index).not.toBe(later.index);
+    for (const own of [0, image.readFileNow(index).length]) {
+      const copy = image.crashImage('all', never);
+      copy.writeFileNow(index, Uint8Array.from([...image.readFileNow(index).subarray(0, own), ...stale]));
+      expect(await openedOrRefused(copy)).toMatchObject({ keys: keysUpTo(GROUPS) });
+    }
+  });
 });
 
 describe('logs of memtables that wait for their flush', () => {

@@ -142,24 +142,25 @@ async function decodeState(bytes: Uint8Array): Promise<void> {
 }
 
 async function decodeSegmentIndex(bytes: Uint8Array): Promise<void> {
-  const reader = new SegmentIndexReader(new BytesFile(bytes), '000001.index');
+  const reader = new SegmentIndexReader(new BytesFile(bytes), '000001.index', 1);
   for (const sequence of [0, 1, 50, 2 ** 40]) {
     const tick = await reader.inForceAt(sequence);
     if (tick !== undefined) assert.ok(tick.sequence <= sequence);
     reader.refresh();
   }
-  const times = new SegmentIndexReader(new BytesFile(bytes), '000001.index');
+  const times = new SegmentIndexReader(new BytesFile(bytes), '000001.index', 1);
   const tick = await times.firstAtOrAfter(1_000);
   if (tick !== undefined) assert.ok(tick.timeMs >= 1_000);
-  const { durable, sealed } = await readClaims(new BytesFile(bytes), '000001.index');
+  const { durable, sealed } = await readClaims(new BytesFile(bytes), '000001.index', 1);
   for (const claimed of [durable, sealed]) assert.ok(Number.isSafeInteger(claimed) && claimed >= 0);
 }
 
-/** A tick of three numbers, a seal of two, a claim of one. */
+/** The log's number, and a tick of three numbers, a seal of two, a claim of one. */
 function lineOf(...numbers: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(8 * numbers.length);
+  const bytes = new Uint8Array(4 + 8 * numbers.length);
   const view = new DataView(bytes.buffer);
-  numbers.forEach((each, index) => view.setBigUint64(8 * index, BigInt(each), true));
+  view.setUint32(0, 1, true);
+  numbers.forEach((each, index) => view.setBigUint64(4 + 8 * index, BigInt(each), true));
   return bytes;
 }
 

@@ -121,6 +121,23 @@ describe('verify, on files that do not fit each other', () => {
     expect(report.isWhole).toBe(true);
   });
 
+  it('tells of an index that is of another log', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const store = await open(DIRECTORY, { fileSystem });
+    await store.set('a', '1');
+    await store.flush();
+    await store.set('b', '2');
+    await store.close();
+    const indexes = fileSystem.paths().filter((path) => path.endsWith('.index'));
+    const [first = '', second = ''] = indexes.filter((path) => fileSystem.readFileNow(path).length > 0);
+    expect(await codesOf(fileSystem)).toEqual([]);
+    fileSystem.writeFileNow(first, fileSystem.readFileNow(second));
+    const { findings } = await verify(DIRECTORY, { fileSystem });
+    expect(findings).toMatchObject([
+      { code: 'historyIndex', offset: 0, reason: expect.stringContaining('another log') },
+    ]);
+  });
+
   it('tells what is left to check without a MANIFEST', async () => {
     const fileSystem = await databaseOf((files) => [[1, writeTable(files, 5, [entry('a', 1)])]]);
     await fileSystem.remove(`${DIRECTORY}/CURRENT`);

@@ -144,7 +144,7 @@ export class LogArchive {
       await index.close().catch(() => undefined); // the first error says more
       throw error;
     }
-    const segment = new LiveSegment(fileNumber, isLinked, new SegmentIndexWriter(index));
+    const segment = new LiveSegment(fileNumber, isLinked, new SegmentIndexWriter(index, fileNumber));
     this.#live.push(segment);
     return segment;
   }
@@ -336,7 +336,7 @@ export class LogArchive {
   async openIndex(segment: Segment): Promise<SegmentIndexReader | undefined> {
     const name = indexName(segment.fileNumber);
     const file = await this.#openIfThere(pathOf(this.#path, name));
-    return file === undefined ? undefined : new SegmentIndexReader(file, name);
+    return file === undefined ? undefined : new SegmentIndexReader(file, name, segment.fileNumber);
   }
 
   async #openIfThere(path: string): Promise<ReadableFile | undefined> {

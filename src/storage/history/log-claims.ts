@@ -46,7 +46,7 @@ export async function claimsOfIndex(fileSystem: FileSystem, path: string, fileNu
   const file = await openIfThere(fileSystem, pathOf(path, name));
   if (file === undefined) return { first: undefined, durable: 0, sealed: 0 };
   try {
-    return await readClaims(file, `${ARCHIVE_DIRECTORY}/${name}`);
+    return await readClaims(file, `${ARCHIVE_DIRECTORY}/${name}`, fileNumber);
   } finally {
     await file.close();
   }

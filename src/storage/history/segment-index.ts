@@ -2,9 +2,13 @@
  * The index of a segment: when its changes were committed, and where they stand in the log. A log has no times in it.
  *
  *     index  := { tick | claim | seal }     records framed as in a log, each with a checksum
- *     tick   := sequence (fixed64) | time in milliseconds since 1970 (fixed64) | offset in the log (fixed64)
- *     claim  := sequence (fixed64)
- *     seal   := sequence (fixed64) | bytes (fixed64)
+ *     tick   := log (fixed32) | sequence (fixed64) | time in milliseconds since 1970 (fixed64) | offset in the log (fixed64)
+ *     claim  := log (fixed32) | sequence (fixed64)
+ *     seal   := log (fixed32) | sequence (fixed64) | bytes (fixed64)
+ *
+ * `log` is the number of the log that is spoken of, its lowest 32 bits. After a power cut the blocks of an index may show what
+ * was in those of another one that was removed: whole records, with right checksums, and nothing of them is true here. (Found
+ * by T2.)
  *
  * A tick says: the record at `offset` begins with operation `sequence`, and from there on changes were committed at `time`,
  * until the next tick. There is one at a segment's beginning, and one for the first group that comes 10 ms or more after
@@ -17,7 +21,7 @@
  * The index is not synced before it is sealed. What the power takes of it costs times their precision, and claims that
  * nobody can hold against a damaged log; nothing else: a torn end of the index is the end.
  */
-import { readFixed64, writeFixed64 } from '../codec/fixed.ts';
+import { readFixed32, readFixed64, writeFixed32, writeFixed64 } from '../codec/fixed.ts';
 import { Malformed } from '../codec/malformed.ts';
 import type { ReadableFile, WritableFile } from '../file-system/file-system.ts';
 import { RecordReader } from '../wal/record-reader.ts';
@@ -25,9 +29,10 @@ import { RecordWriter } from '../wal/record-writer.ts';
 
 /** Least time between two ticks, in milliseconds. */
 export const TICK_MS = 10;
-const TICK_BYTES = 24;
-const CLAIM_BYTES = 8;
-const SEAL_BYTES = 16;
+const LOG_BYTES = 4;
+const TICK_BYTES = LOG_BYTES + 24;
+const CLAIM_BYTES = LOG_BYTES + 8;
+const SEAL_BYTES = LOG_BYTES + 16;
 
 export interface Tick {
   readonly sequence: number;
@@ -48,15 +53,17 @@ export interface IndexClaims {
 export class SegmentIndexWriter {
   readonly #file: WritableFile;
   readonly #records = new RecordWriter();
-  readonly #tick = new Uint8Array(TICK_BYTES);
+  readonly #line = new Uint8Array(TICK_BYTES);
   #isBroken = false;
   #isClosed = false;
 
-  constructor(file: WritableFile) {
+  /** @param log - number of the log that it is of */
+  constructor(file: WritableFile, log: number) {
     this.#file = file;
+    writeFixed32(this.#line, 0, log);
   }
 
-  /** Writes on the calling thread: 31 bytes. A failure is not told: the index may end anywhere. */
+  /** Writes on the calling thread: 35 bytes. A failure is not told: the index may end anywhere. */
   add({ sequence, timeMs, offset }: Tick): void {
     this.#write(TICK_BYTES, sequence, timeMs, offset);
   }
@@ -75,10 +82,10 @@ export class SegmentIndexWriter {
 
   #write(length: number, first: number, second: number, third: number): void {
     if (this.#isBroken) return;
-    writeFixed64(this.#tick, 0, first);
-    writeFixed64(this.#tick, 8, second);
-    writeFixed64(this.#tick, 16, third);
-    this.#records.add(this.#tick, 0, length);
+    writeFixed64(this.#line, LOG_BYTES, first);
+    writeFixed64(this.#line, LOG_BYTES + 8, second);
+    writeFixed64(this.#line, LOG_BYTES + 16, third);
+    this.#records.add(this.#line, 0, length);
     try {
       this.#file.appendNow(this.#records.staged());
       this.#records.clear();
@@ -98,6 +105,7 @@ export class SegmentIndexWriter {
 export class SegmentIndexReader {
   readonly #file: ReadableFile;
   readonly #name: string;
+  readonly #log: number;
   #records: RecordReader;
   #end = 0;
   #isAtEnd = false;
@@ -105,10 +113,17 @@ export class SegmentIndexReader {
   #current: Tick | undefined;
   #next: Tick | undefined;
 
-  constructor(file: ReadableFile, name: string) {
+  /** @param log - number of the log that it is of */
+  constructor(file: ReadableFile, name: string, log: number) {
     this.#file = file;
     this.#name = name;
+    this.#log = log;
     this.#records = new RecordReader(file, name);
+  }
+
+  /** Where what was read ends: all before it is of this index. */
+  get endOffset(): number {
+    return this.#end;
   }
 
   /** More may have been appended since the end was reached. */
@@ -145,7 +160,7 @@ export class SegmentIndexReader {
   async #read(): Promise<Tick | undefined> {
     while (!this.#isAtEnd) {
       const outcome = await this.#records.next();
-      const numbers = outcome.type === 'record' ? decodeNumbers(outcome.bytes) : undefined;
+      const numbers = outcome.type === 'record' ? decodeNumbers(outcome.bytes, this.#log) : undefined;
       if (outcome.type !== 'record' || numbers === undefined) break;
       this.#end = outcome.endOffset;
       const [sequence, timeMs, offset] = numbers;
@@ -161,13 +176,13 @@ export class SegmentIndexReader {
 }
 
 /** Reads all of it; the caller closes the file. */
-export async function readClaims(file: ReadableFile, name: string): Promise<IndexClaims> {
+export async function readClaims(file: ReadableFile, name: string, log: number): Promise<IndexClaims> {
   const records = new RecordReader(file, name);
   let first: number | undefined;
   let [durable, sealed] = [0, 0];
   for (;;) {
     const outcome = await records.next();
-    const numbers = outcome.type === 'record' ? decodeNumbers(outcome.bytes) : undefined;
+    const numbers = outcome.type === 'record' ? decodeNumbers(outcome.bytes, log) : undefined;
     if (outcome.type !== 'record' || numbers === undefined) return { first, durable, sealed };
     const [sequence = 0] = numbers;
     if (outcome.bytes.length === TICK_BYTES) first ??= sequence;
@@ -176,12 +191,13 @@ export async function readClaims(file: ReadableFile, name: string): Promise<Inde
   }
 }
 
-/** One to three numbers; `undefined` for what we never write. */
-function decodeNumbers(bytes: Uint8Array): readonly number[] | undefined {
+/** One to three numbers; `undefined` for what we never write into the index of this log. */
+function decodeNumbers(bytes: Uint8Array, log: number): readonly number[] | undefined {
   if (bytes.length !== TICK_BYTES && bytes.length !== CLAIM_BYTES && bytes.length !== SEAL_BYTES) return undefined;
+  if (readFixed32(bytes, 0) !== log % 2 ** 32) return undefined;
   try {
     const numbers: number[] = [];
-    for (let offset = 0; offset < bytes.length; offset += 8) numbers.push(readFixed64(bytes, offset));
+    for (let offset = LOG_BYTES; offset < bytes.length; offset += 8) numbers.push(readFixed64(bytes, offset));
     return numbers;
   } catch (error) {
     if (error instanceof Malformed) return undefined; // a number that we never write

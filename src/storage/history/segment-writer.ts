@@ -55,7 +55,7 @@ export class SegmentWriter {
       await fileSystem.remove(aside).catch(() => undefined); // of a crash
       return fileSystem.create(aside);
     };
-    const index = new SegmentIndexWriter(await create(indexName(fileNumber)));
+    const index = new SegmentIndexWriter(await create(indexName(fileNumber)), fileNumber);
     try {
       const log = new LogWriter(await create(segmentName(fileNumber)), fileNumber);
       return new SegmentWriter(

@@ -29,7 +29,7 @@ export class TimesOfOldLogs {
   async begin(fileNumber: number): Promise<void> {
     await this.close();
     const file = await openIfThere(this.#fileSystem, pathOf(this.#path, indexName(fileNumber)));
-    if (file !== undefined) this.#index = new SegmentIndexReader(file, indexName(fileNumber));
+    if (file !== undefined) this.#index = new SegmentIndexReader(file, indexName(fileNumber), fileNumber);
   }
 
   /** When the operation was committed; without a promise while memory tells. */

@@ -118,9 +118,9 @@ async function checkSegment(
   const indexFile = pathOf(folder, indexName(fileNumber));
   const index = archived.includes(indexName(fileNumber)) ? await context.open(indexFile) : undefined;
   try {
-    const ticks = index === undefined ? undefined : new TickCheck(context, indexFile, index.file);
+    const ticks = index === undefined ? undefined : new TickCheck(context, indexFile, index.file, fileNumber);
     await ticks?.begin(index?.size ?? 0);
-    const claims = index === undefined ? undefined : await readClaims(index.file, indexFile);
+    const claims = index === undefined ? undefined : await readClaims(index.file, indexFile, fileNumber);
     const sealed = segment.isLive ? 0 : Math.max(claims?.sealed ?? 0, claims?.durable ?? 0);
     await new SegmentCheck(context, name, opened.file, segment, ticks).run(opened.size, sealed);
   } catch (error) {
@@ -136,7 +136,7 @@ async function checkOrphan(context: VerifyContext, folder: string, fileNumber: n
   const name = indexName(fileNumber);
   const opened = await context.open(pathOf(folder, name));
   if (opened === undefined) return;
-  const index = new SegmentIndexReader(opened.file, name);
+  const index = new SegmentIndexReader(opened.file, name, fileNumber);
   try {
     const first = await index.firstAtOrAfter(0);
     if (first === undefined || first.sequence < start) return;
@@ -221,15 +221,17 @@ class TickCheck {
   readonly #context: VerifyContext;
   readonly #name: string;
   readonly #file: ReadableFile;
+  readonly #log: number;
   readonly #ticks: Tick[] = [];
   #next = 0;
   /** The tick whose record was met, and whose first operation is still to come. */
   #awaited: Tick | undefined;
 
-  constructor(context: VerifyContext, name: string, file: ReadableFile) {
+  constructor(context: VerifyContext, name: string, file: ReadableFile, log: number) {
     this.#context = context;
     this.#name = name;
     this.#file = file;
+    this.#log = log;
   }
 
   async begin(size: number): Promise<void> {
@@ -237,7 +239,7 @@ class TickCheck {
     if (end.type !== 'end' || end.offset !== size) {
       this.#wrong(end.offset, end.type === 'end' ? 'it ends in zeros' : end.reason);
     }
-    const reader = new SegmentIndexReader(this.#file, this.#name);
+    const reader = new SegmentIndexReader(this.#file, this.#name, this.#log);
     for (let last: Tick | undefined; ;) {
       const tick = await reader.firstAtOrAfter(0);
       if (tick === undefined) break;
@@ -245,6 +247,9 @@ class TickCheck {
       if (!isBehind) this.#wrong(undefined, `its tick of ${tick.sequence} is not behind the one before`);
       this.#ticks.push(tick);
       last = tick;
+    }
+    if (end.type === 'end' && reader.endOffset !== end.offset) {
+      this.#wrong(reader.endOffset, 'what follows is of the index of another log, or was never written by us');
     }
   }
 

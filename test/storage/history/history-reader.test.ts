@@ -147,7 +147,7 @@ describe('a reader of history', () => {
     const wrong = [21, 0, 54, 100_000].map((offset) => ({ sequence: 2, timeMs: 1040, offset }));
     for (const tick of wrong) {
       await fileSystem.remove(`${ARCHIVE}/000001.index`);
-      const writer = new SegmentIndexWriter(await fileSystem.create(`${ARCHIVE}/000001.index`));
+      const writer = new SegmentIndexWriter(await fileSystem.create(`${ARCHIVE}/000001.index`), 1);
       writer.add(tick);
       await writer.close();
       expect(await sequences(2)).toEqual([2, 3, 5, 6, 7]);

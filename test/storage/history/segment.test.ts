@@ -5,7 +5,7 @@ import { LiveSegment } from '../../../src/storage/history/segment.ts';
 
 it('a live segment knows what counts of its log, and gives commit times at most 10 ms early', async () => {
   const fileSystem = new MemoryFileSystem();
-  const segment = new LiveSegment(7, true, new SegmentIndexWriter(await fileSystem.create('/index')));
+  const segment = new LiveSegment(7, true, new SegmentIndexWriter(await fileSystem.create('/index'), 7));
   expect(segment.isEmpty).toBe(true);
   expect(segment.count(5, 6, 19, 100, 1000)).toBe(1000);
   expect(segment.count(9, 9, 100, 150, 1009)).toBe(1000);
@@ -22,7 +22,7 @@ it('a live segment knows what counts of its log, and gives commit times at most 
     lastTimeMs: 1010,
   });
   // The index tells the same times to whoever reads it later.
-  const index = new SegmentIndexReader(await fileSystem.openForRead('/index'), 'index');
+  const index = new SegmentIndexReader(await fileSystem.openForRead('/index'), 'index', 7);
   expect(await index.inForceAt(4)).toBeUndefined();
   expect(await index.inForceAt(9)).toEqual({ sequence: 5, timeMs: 1000, offset: 19 });
   expect(await index.inForceAt(13)).toEqual({ sequence: 10, timeMs: 1010, offset: 150 });

@@ -157,10 +157,11 @@ async function decodeSegmentIndex(bytes: Uint8Array): Promise<void> {
 
 /** The log's number, and a tick of three numbers, a seal of two, a claim of one. */
 function lineOf(...numbers: readonly number[]): Uint8Array {
-  const bytes = new Uint8Array(4 + 8 * numbers.length);
+  const bytes = new Uint8Array(8 + 8 * numbers.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, 1, true);
-  numbers.forEach((each, index) => view.setBigUint64(4 + 8 * index, BigInt(each), true));
+  view.setUint32(4, 0xffff_ffff, true);
+  numbers.forEach((each, index) => view.setBigUint64(8 + 8 * index, BigInt(each), true));
   return bytes;
 }
 

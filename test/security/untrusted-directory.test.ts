@@ -39,7 +39,7 @@ const DIRECTORIES_PER_READER = 25;
 const LOG_BLOCK_BYTES = 32 * 1024;
 /** A hang is what this is to find, on a machine that may be busy: a repair may search a table for seconds of processor time. */
 const LONGEST_MS = 300_000;
-/** The most that the reader's memory may grow after an honest database: a repair holds a table whose index is lost. */
+/** The most that the reader's memory may grow beyond that of as many honest databases: a repair holds a table whose index is lost. */
 const GROWTH_KIB_MAX = 64 * 1024;
 
 interface Report {
@@ -236,18 +236,21 @@ function harm(random: Random, folder: string): string {
 describe('a directory that was made to do harm', () => {
   it('is read without a write, a death or a hang', { timeout: PROPERTY_MS * 4 }, async () => {
     const honest = await honestDatabase();
+    const count = runs(10);
     let rssKib = 0;
     let growthKibMax = 0;
     const startReader = async (): Promise<void> => {
       reader.end();
-      const first = await reader.read(honest);
-      expect(first?.codes).toEqual(['ok', 'ok', 'ok', 'ok']);
-      rssKib = first?.maxRssKib ?? 0;
+      // As often as the others after it: what the collector leaves lying for a while is nobody's harm.
+      for (let times = Math.min(count, DIRECTORIES_PER_READER); times > 0; times -= 1) {
+        const honestly = await reader.read(honest);
+        expect(honestly?.codes).toEqual(['ok', 'ok', 'ok', 'ok']);
+        rssKib = honestly?.maxRssKib ?? 0;
+      }
     };
     const seed = seedOfThisRun();
     const violations: string[] = [];
     const seen = new Map<string, number>();
-    const count = runs(10);
     for (let index = 0; index < count; index += 1) {
       if (index % DIRECTORIES_PER_READER === 0) await startReader();
       const random = randomOf(seed + index);

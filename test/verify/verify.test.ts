@@ -133,9 +133,8 @@ describe('verify, on files that do not fit each other', () => {
     expect(await codesOf(fileSystem)).toEqual([]);
     fileSystem.writeFileNow(first, fileSystem.readFileNow(second));
     const { findings } = await verify(DIRECTORY, { fileSystem });
-    expect(findings).toMatchObject([
-      { code: 'historyIndex', offset: 0, reason: expect.stringContaining('another log') },
-    ]);
+    expect(findings).toMatchObject([{ code: 'historyIndex', offset: 0 }]);
+    expect(findings[0]?.reason).toContain('another log');
   });
 
   it('tells what is left to check without a MANIFEST', async () => {

@@ -2,13 +2,14 @@
  * The index of a segment: when its changes were committed, and where they stand in the log. A log has no times in it.
  *
  *     index  := { tick | claim | seal }     records framed as in a log, each with a checksum
- *     tick   := log (fixed32) | sequence (fixed64) | time in milliseconds since 1970 (fixed64) | offset in the log (fixed64)
- *     claim  := log (fixed32) | sequence (fixed64)
- *     seal   := log (fixed32) | sequence (fixed64) | bytes (fixed64)
+ *     tick   := head | sequence (fixed64) | time in milliseconds since 1970 (fixed64) | offset in the log (fixed64)
+ *     claim  := head | sequence (fixed64)
+ *     seal   := head | sequence (fixed64) | bytes (fixed64)
+ *     head   := number of the log, its lowest 32 bits (fixed32) | ff ff ff ff
  *
- * `log` is the number of the log that is spoken of, its lowest 32 bits. After a power cut the blocks of an index may show what
- * was in those of another one that was removed: whole records, with right checksums, and nothing of them is true here. (Found
- * by T2.)
+ * After a power cut the blocks of a file may show what was in those of another one that was removed: whole records, with right
+ * checksums. So each says which log it speaks of; and none can be read as a write batch, whose sequence number would be too
+ * high. (Found by T2.)
  *
  * A tick says: the record at `offset` begins with operation `sequence`, and from there on changes were committed at `time`,
  * until the next tick. There is one at a segment's beginning, and one for the first group that comes 10 ms or more after
@@ -29,10 +30,11 @@ import { RecordWriter } from '../wal/record-writer.ts';
 
 /** Least time between two ticks, in milliseconds. */
 export const TICK_MS = 10;
-const LOG_BYTES = 4;
-const TICK_BYTES = LOG_BYTES + 24;
-const CLAIM_BYTES = LOG_BYTES + 8;
-const SEAL_BYTES = LOG_BYTES + 16;
+const HEAD_BYTES = 8;
+const TICK_BYTES = HEAD_BYTES + 24;
+const CLAIM_BYTES = HEAD_BYTES + 8;
+const SEAL_BYTES = HEAD_BYTES + 16;
+const NO_SEQUENCE = 0xffff_ffff;
 
 export interface Tick {
   readonly sequence: number;
@@ -61,9 +63,10 @@ export class SegmentIndexWriter {
   constructor(file: WritableFile, log: number) {
     this.#file = file;
     writeFixed32(this.#line, 0, log);
+    writeFixed32(this.#line, 4, NO_SEQUENCE);
   }
 
-  /** Writes on the calling thread: 35 bytes. A failure is not told: the index may end anywhere. */
+  /** Writes on the calling thread: 39 bytes. A failure is not told: the index may end anywhere. */
   add({ sequence, timeMs, offset }: Tick): void {
     this.#write(TICK_BYTES, sequence, timeMs, offset);
   }
@@ -82,9 +85,9 @@ export class SegmentIndexWriter {
 
   #write(length: number, first: number, second: number, third: number): void {
     if (this.#isBroken) return;
-    writeFixed64(this.#line, LOG_BYTES, first);
-    writeFixed64(this.#line, LOG_BYTES + 8, second);
-    writeFixed64(this.#line, LOG_BYTES + 16, third);
+    writeFixed64(this.#line, HEAD_BYTES, first);
+    writeFixed64(this.#line, HEAD_BYTES + 8, second);
+    writeFixed64(this.#line, HEAD_BYTES + 16, third);
     this.#records.add(this.#line, 0, length);
     try {
       this.#file.appendNow(this.#records.staged());
@@ -194,10 +197,10 @@ export async function readClaims(file: ReadableFile, name: string, log: number):
 /** One to three numbers; `undefined` for what we never write into the index of this log. */
 function decodeNumbers(bytes: Uint8Array, log: number): readonly number[] | undefined {
   if (bytes.length !== TICK_BYTES && bytes.length !== CLAIM_BYTES && bytes.length !== SEAL_BYTES) return undefined;
-  if (readFixed32(bytes, 0) !== log % 2 ** 32) return undefined;
+  if (readFixed32(bytes, 0) !== log % 2 ** 32 || readFixed32(bytes, 4) !== NO_SEQUENCE) return undefined;
   try {
     const numbers: number[] = [];
-    for (let offset = LOG_BYTES; offset < bytes.length; offset += 8) numbers.push(readFixed64(bytes, offset));
+    for (let offset = HEAD_BYTES; offset < bytes.length; offset += 8) numbers.push(readFixed64(bytes, offset));
     return numbers;
   } catch (error) {
     if (error instanceof Malformed) return undefined; // a number that we never write

@@ -16,11 +16,10 @@
  */
 import { EngineError } from '../../errors.ts';
 import { BATCH_HEADER_BYTES } from '../codec/write-batch.ts';
-import { logName, pathOf } from '../file-names.ts';
 import type { FileSystem } from '../file-system/file-system.ts';
-import type { LiveSegment } from '../history/segment.ts';
 import type { Step } from '../read/internal-iterator.ts';
-import { encodeDurabilityMark, LogWriter } from './log-writer.ts';
+import { type LiveLog, type LogArchivePort, LogMaker } from './log-maker.ts';
+import { encodeDurabilityMark } from './log-writer.ts';
 import { HEADER_BYTES } from './record-format.ts';
 
 /** A log without a write in it is no longer than this: its first mark, an empty batch in one record. */
@@ -38,26 +37,9 @@ export interface EncodedGroup {
   readonly timeMs: number;
 }
 
-/** Where logs go when recovery needs them no more, and what they need before: `history/log-archive.ts`. */
-export interface LogArchivePort {
-  readonly newestTimeMs: number;
-  create(fileNumber: number): Promise<LiveSegment>;
-  rewrite(segment: LiveSegment): Promise<void>;
-  release(segment: LiveSegment): Promise<void>;
-}
-
-/** A log, and what of it counts. */
-interface LiveLog {
-  readonly writer: LogWriter;
-  readonly segment: LiveSegment;
-}
-
 export class WriteAheadLog {
-  readonly #fileSystem: FileSystem;
-  readonly #directory: string;
-  readonly #allocateFileNumber: () => number;
   readonly #archive: LogArchivePort;
-  readonly #reserveBytes: number;
+  readonly #maker: LogMaker;
   readonly #retired: LiveLog[] = [];
   #active: LiveLog;
   #next: LiveLog | undefined;
@@ -82,20 +64,9 @@ export class WriteAheadLog {
   /** Told whenever more has become durable. */
   onDurable: (() => void) | undefined;
 
-  private constructor(
-    fileSystem: FileSystem,
-    directory: string,
-    allocateFileNumber: () => number,
-    archive: LogArchivePort,
-    active: LiveLog,
-    durableSequence: number,
-    reserveBytes: number,
-  ) {
-    this.#fileSystem = fileSystem;
-    this.#directory = directory;
-    this.#allocateFileNumber = allocateFileNumber;
+  private constructor(maker: LogMaker, archive: LogArchivePort, active: LiveLog, durableSequence: number) {
+    this.#maker = maker;
     this.#archive = archive;
-    this.#reserveBytes = reserveBytes;
     this.#active = active;
     this.#commitTimeMs = archive.newestTimeMs;
     this.#durableSequence = durableSequence;
@@ -117,9 +88,8 @@ export class WriteAheadLog {
     archive: LogArchivePort,
     reserveBytes = 0,
   ): Promise<WriteAheadLog> {
-    const active = await createLog(fileSystem, directory, allocateFileNumber, 0, archive, reserveBytes);
-    const allocate = allocateFileNumber;
-    return new WriteAheadLog(fileSystem, directory, allocate, archive, active, durableSequence, reserveBytes);
+    const maker = new LogMaker(fileSystem, directory, allocateFileNumber, archive, reserveBytes);
+    return new WriteAheadLog(maker, archive, await maker.create(0), durableSequence);
   }
 
   get activeNumber(): number {
@@ -153,7 +123,8 @@ export class WriteAheadLog {
   prepareNext(): Promise<void> {
     if (this.#next !== undefined) return Promise.resolve();
     const marked = this.#durableSequence;
-    this.#preparing ??= this.#createLog(marked)
+    this.#preparing ??= this.#maker
+      .create(marked)
       .then((log) => {
         this.#next = log;
         this.#nextMarkedSequence = marked;
@@ -162,17 +133,6 @@ export class WriteAheadLog {
         this.#preparing = undefined;
       });
     return this.#preparing;
-  }
-
-  #createLog(durableSequence: number): Promise<LiveLog> {
-    return createLog(
-      this.#fileSystem,
-      this.#directory,
-      this.#allocateFileNumber,
-      durableSequence,
-      this.#archive,
-      this.#reserveBytes,
-    );
   }
 
   /** Switches to the prepared file, at once. @returns its number: older logs are for the memtables before it */
@@ -329,7 +289,7 @@ export class WriteAheadLog {
   async replace(): Promise<number> {
     await this.#preparing?.catch(() => undefined); // its own caller hears of it
     const marked = this.#durableSequence;
-    const fresh = await this.#createLog(marked);
+    const fresh = await this.#maker.create(marked);
     this.#retired.push(this.#active);
     // A file that was prepared before has a lower number than the fresh one. Used after it, it would be taken for older:
     // recovery would leave it out, or take its writes for damage.
@@ -362,33 +322,5 @@ export class WriteAheadLog {
     if (!(error instanceof EngineError)) throw error; // a bug of ours
     this.#failure ??= error;
     return this.#failure;
-  }
-}
-
-/**
- * A new log: its name durable, and its first mark too, before anything else is in it. Recovery knows our logs by that
- * mark, and could not tell an unsynced first batch with a hole in it from a damaged log of real LevelDB.
- */
-async function createLog(
-  fileSystem: FileSystem,
-  directory: string,
-  allocateFileNumber: () => number,
-  durableSequence: number,
-  archive: LogArchivePort,
-  reserveBytes: number,
-): Promise<LiveLog> {
-  const fileNumber = allocateFileNumber();
-  const file = await fileSystem.create(pathOf(directory, logName(fileNumber)));
-  const log = new LogWriter(file, fileNumber, reserveBytes);
-  try {
-    const mark = encodeDurabilityMark(durableSequence + 1);
-    log.stage(mark, 0, mark.length);
-    await log.flushStaged();
-    await log.sync();
-    await fileSystem.syncDirectory(directory);
-    return { writer: log, segment: await archive.create(fileNumber) };
-  } catch (error) {
-    await log.close().catch(() => undefined); // the first error says more
-    throw error;
   }
 }

@@ -260,9 +260,39 @@ describe('the write-ahead log', () => {
     await Promise.all([log.prepareNext(), log.prepareNext()]);
     await log.prepareNext();
     expect(log.hasNext).toBe(true);
-    expect(await logs(fileSystem)).toHaveLength(3); // one of them from the failure
+    expect(await logs(fileSystem)).toHaveLength(2); // that of the failure has gone
     expect(log.rotate()).toBe(log.activeNumber);
     expect(log.hasNext).toBe(false);
+  });
+
+  it.each([
+    ['create', 0],
+    ['append', 'one byte'],
+    ['append', 1],
+    ['sync', 0],
+  ] as const)('is not cut short by a file that could not be made a log: %s', async (name, arrives) => {
+    const fileSystem = new FaultFileSystem();
+    const log = await begin(fileSystem);
+    await log.append(group(1, 2, true));
+    fileSystem.plan = {
+      code: 'EIO',
+      arrives,
+      isHit: ({ path, ...one }) => one.name === name && path === '/db/000002.log',
+    };
+    await expect(log.prepareNext()).rejects.toMatchObject({ code: 'IO' });
+    const isThere = name !== 'create';
+    fileSystem.plan = { code: 'EIO', arrives: 0, isHit: (one) => one.name === 'remove' };
+    if (isThere) await expect(log.prepareNext()).rejects.toMatchObject({ code: 'IO' }); // no other one beside it
+    fileSystem.plan = undefined;
+    await log.prepareNext();
+    log.rotate();
+    void log.append(group(3, 4, false));
+    expect(await recovered(fileSystem.memory.crashImage('all', randomOf(1)))).toEqual([1, 2, 3, 4]);
+    await log.append(group(5, 5, true));
+    for (const mode of ['synced', 'zeros', 'prefix', 'sectors', 'stale'] as const) {
+      expect(await recovered(fileSystem.memory.crashImage(mode, randomOf(2))), mode).toEqual([1, 2, 3, 4, 5]);
+    }
+    await log.close();
   });
 });
 

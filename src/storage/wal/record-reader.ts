@@ -1,3 +1,4 @@
+import { CorruptionError } from '../../errors.ts';
 import { crc32c, maskCrc } from '../codec/crc32c.ts';
 import { readFixed32 } from '../codec/fixed.ts';
 import { readFully } from '../file-system/read-fully.ts';
@@ -36,7 +37,8 @@ export type ReadOutcome =
  * 256 KiB, and the record at hand. A length in the file is believed only as far as the bytes are there.
  *
  * A call answers at once while its chunk lasts, and with a promise when it has to read; await before the next call. The
- * promise rejects with what the file rejects with, and with `CorruptionError` if the file is shorter than its size says.
+ * promise rejects with what the file rejects with, and with `CorruptionError` if the file is shorter than its size says. A
+ * file that is made shorter meanwhile ends where it ends now.
  *
  * After `end`, `torn` or `bad`, {@link next} repeats it. {@link resync} looks on behind the damage.
  */
@@ -228,17 +230,27 @@ export class RecordReader {
     return outcome;
   }
 
-  /** Reads the chunk that holds the place. */
+  /** Reads the chunk that holds the place; none, if that is behind the end. */
   async #load(): Promise<void> {
     if (this.#size < 0) this.#size = await this.#file.size();
-    if (this.#position >= this.#size) return;
-    const start = this.#position - (this.#position % BLOCK_BYTES);
-    const length = Math.min(CHUNK_BYTES, this.#size - start);
-    if (this.#chunk.length < length) this.#chunk = new Uint8Array(length);
-    this.#chunkEnd = 0; // while the buffer is neither the old chunk nor the new one
-    await readFully({ file: this.#file, name: this.#fileName }, this.#chunk.subarray(0, length), start);
-    this.#chunkStart = start;
-    this.#chunkEnd = start + length;
+    while (this.#position < this.#size) {
+      const start = this.#position - (this.#position % BLOCK_BYTES);
+      const length = Math.min(CHUNK_BYTES, this.#size - start);
+      if (this.#chunk.length < length) this.#chunk = new Uint8Array(length);
+      this.#chunkEnd = 0; // while the buffer is neither the old chunk nor the new one
+      try {
+        await readFully({ file: this.#file, name: this.#fileName }, this.#chunk.subarray(0, length), start);
+      } catch (thrown) {
+        // A log gives back the room that it had reserved while others read it. (Found by ATTACH.)
+        const size = await this.#file.size();
+        if (!(thrown instanceof CorruptionError) || size >= this.#size) throw thrown;
+        this.#size = size;
+        continue;
+      }
+      this.#chunkStart = start;
+      this.#chunkEnd = start + length;
+      return;
+    }
   }
 
   /** The first place at or after `from` where a valid FULL or FIRST stands; -1: none. */

@@ -253,6 +253,24 @@ describe('the reader', () => {
     expect(await reader.next()).toMatchObject({ type: 'end', offset: 20 });
   });
 
+  it('reads on to the end of a file that is made shorter meanwhile, as a log that gives back what it had reserved', async () => {
+    const big = Uint8Array.from({ length: 300_000 }, (_, index) => index & 0xff);
+    for (const records of [[Uint8Array.of(1, 2, 3)], [Uint8Array.of(1, 2, 3), big], []]) {
+      const content = framed(...records);
+      for (const spare of [1, 1024, 400_000]) {
+        const file = new BytesFile(joined(content, new Uint8Array(spare)));
+        const size = file.bytes.length;
+        let asked = 0;
+        // Its size is asked for, and then it is cut.
+        file.size = () => Promise.resolve((asked += 1) === 1 ? size : content.length);
+        file.bytes = content;
+        const outcomes = await readAll(new RecordReader(file, 'x.log'));
+        const ends = outcomes.map((one) => (one.type === 'record' ? one.bytes.length : one));
+        expect(ends).toEqual([...records.map(({ length }) => length), { type: 'end', offset: content.length }]);
+      }
+    }
+  });
+
   it('reports a file that is shorter than its size', async () => {
     const file = new BytesFile(framed(three, three));
     file.size = () => Promise.resolve(25);

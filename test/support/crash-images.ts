@@ -47,7 +47,8 @@ export interface Moment<D extends Demand> {
 }
 
 export interface CrashImage<D extends Demand> {
-  readonly image: MemoryFileSystem;
+  /** As it was taken at the last of the moments: of what looks the same, more may have been synced since the first. */
+  image: MemoryFileSystem;
   readonly hasLinks: boolean;
   /** At least one; in the order of time. */
   readonly moments: Moment<D>[];
@@ -84,7 +85,10 @@ export class CrashImages<D extends Demand> {
       const content = contentHash(image);
       const known = this.#byContent.get(content);
       if (known === undefined) this.#byContent.set(content, { image, hasLinks: this.#hasLinks, moments: [moment] });
-      else known.moments.push(moment);
+      else {
+        known.image = image;
+        known.moments.push(moment);
+      }
     }
   }
 

@@ -35,7 +35,7 @@ import { temporaryDirectories } from '../support/temporary.ts';
 const newDirectory = temporaryDirectories();
 const FOOTER_BYTES = 48;
 /** The system keeps one mark for a process: it is made anew now and then, so that the mark is one of a few. */
-const DIRECTORIES_PER_READER = 25;
+const DIRECTORIES_PER_READER = 10;
 const LOG_BLOCK_BYTES = 32 * 1024;
 /** A hang is what this is to find, on a machine that may be busy: a repair may search a table for seconds of processor time. */
 const LONGEST_MS = 300_000;

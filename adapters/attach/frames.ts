@@ -11,6 +11,7 @@
  */
 import { deserialize, serialize } from 'node:v8';
 import { AttachProtocolError } from './attach-error.ts';
+import { isPlainValue } from './plain-value.ts';
 
 /** Longest content of a frame that is accepted. */
 export const FRAME_BYTES_MAX: number = 64 * 1024 * 1024;
@@ -50,10 +51,6 @@ export interface Received {
 
 /**
  * Puts together what comes in pieces.
- *
- * Some bytes of node:v8's format stand for much more than themselves: an array with holes is its length and nothing else.
- * The lists that requests and answers hold have no holes, and each element of such a list takes a byte at least; one that
- * says to be longer than its message is refused before anybody walks it.
  */
 export class FrameReader {
   /** Longest message that is accepted from now on. */
@@ -125,23 +122,11 @@ export class FrameReader {
     this.#parts = [];
     this.#partBytes = 0;
     try {
+      if (!isPlainValue(content)) throw new TypeError('it holds what no message of ours does');
       const message: unknown = deserialize(content);
-      if (hasLongerList(message, content.length)) throw new RangeError('a list in it is longer than the message');
       return { message, bytes: content.length };
     } catch (error) {
       throw new AttachProtocolError('a message is none.', { cause: error });
     }
   }
-}
-
-/** How deep lists lie at most: `request.operations`, `error.cause.fields.path` of a chain of causes. */
-const LIST_DEPTH_MAX = 8;
-
-/** Whether a list that is reached through objects alone is longer than `bytesMax`. What lists hold is not walked. */
-function hasLongerList(value: unknown, bytesMax: number, depth = 0): boolean {
-  if (Array.isArray(value)) return value.length > bytesMax;
-  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value) || depth === LIST_DEPTH_MAX)
-    return false;
-  for (const name of Object.keys(value)) if (hasLongerList(Reflect.get(value, name), bytesMax, depth + 1)) return true;
-  return false;
 }

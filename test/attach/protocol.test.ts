@@ -85,6 +85,24 @@ describe('frames', () => {
     );
   });
 
+  it('carry whatever messages are made of', () => {
+    const message = {
+      ...OWNER_HELLO,
+      text: 'a, \u00e9, \u20ac and \u{1f600}',
+      numbers: [0, -1, 1, 2 ** 31, -(2 ** 40), 1.5, Number.MAX_SAFE_INTEGER, NaN],
+      nothing: [undefined, null, true, false],
+      bytes: [new Uint8Array(0), Uint8Array.of(0x61, 0xff, 0xff), Buffer.from('text')],
+      nested: { list: [[], [{}], { a: { b: [1] } }] },
+      again: CURSOR,
+    };
+    const twice = { first: message.nested, second: message.nested };
+    for (const each of [message, twice]) {
+      const reader = new FrameReader();
+      for (const piece of encodeMessage(each)) reader.push(Buffer.from(piece));
+      expect(reader.next()?.message).toEqual(each);
+    }
+  });
+
   it('carry a message that is longer than a frame', () => {
     const message = { bytes: new Uint8Array(20 * 1024 * 1024).fill(7) };
     const frames = encodeMessage(message);
@@ -101,6 +119,14 @@ describe('frames', () => {
     ['empty', frame(Buffer.alloc(0))],
     ['of an unknown kind', frame(serialize({}), 2)],
     ['of no value', frame(Buffer.from('garbage'))],
+    // Ten bytes that node:v8 would make a list of 2^25 places of: 256 MiB, and seconds. (Found by T13.)
+    ['a list with holes', frame(Buffer.from('ff0f61ffffff0f4000ffffff0f', 'hex'))],
+    ['a list with holes in an object', frame(serialize({ list: Object.assign([], { 1000: 1 }) }))],
+    ['a map', frame(serialize(new Map([[1, 2]])))],
+    ['cut within a string', frame(Buffer.from('ff0f2205616263', 'hex'))],
+    ['cut within a number', frame(Buffer.from('ff0f4900', 'hex').subarray(0, 3))],
+    ['cut within bytes', frame(Buffer.from('ff0f5c0103', 'hex'))],
+    ['a number without end', frame(Buffer.from('ff0f49ffffffffff01', 'hex'))],
   ])('refuse one that is %s, without waiting for its content', (_, bytes) => {
     const reader = new FrameReader();
     reader.push(bytes);

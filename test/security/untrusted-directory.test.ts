@@ -102,8 +102,16 @@ async function honestDatabase(): Promise<string> {
   return location;
 }
 
+/** Everything below a folder. Links are not followed, as node's own walk does: two that lead back would never end. */
+function namesIn(folder: string, before = ''): string[] {
+  return readdirSync(join(folder, before), { withFileTypes: true }).flatMap((entry) => {
+    const name = join(before, entry.name);
+    return entry.isDirectory() ? [name, ...namesIn(folder, name)] : [name];
+  });
+}
+
 function census(folder: string): string {
-  const names = ['', ...readdirSync(folder, { recursive: true }).map(String)].toSorted();
+  const names = ['', ...namesIn(folder)].toSorted();
   return names
     .map((name) => {
       const path = join(folder, name);

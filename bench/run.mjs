@@ -41,7 +41,7 @@ const WRITE_BUFFER_BYTES = 16 * MIB;
 /** @type {Variant} */
 const own = { name: 'alluvium', engine: 'alluvium', writeBufferBytes: WRITE_BUFFER_BYTES };
 
-const { questions, scale, isQuick, runs, directory, isWriting, json, peers } = readArguments(USAGE);
+const { questions, scale, runs, directory, isWriting, json, peers } = readArguments(USAGE);
 const startedAt = new Date();
 const commit = await commitOf();
 await mkdir(directory, { recursive: true });
@@ -151,7 +151,11 @@ const failures = questions.flatMap((question) =>
   }),
 );
 
-const command = `node bench/run.mjs${isQuick ? ' --quick' : ''} --runs ${runs}`;
+/** As it was given, but for where things go. */
+const given = process.argv
+  .slice(2)
+  .filter((word, index, words) => !/^--(write|json|dir)$/.test(word) && !/^--(json|dir)$/.test(words[index - 1] ?? ''));
+const command = ['node bench/run.mjs', ...given].join(' ');
 const minutes = Math.ceil((Date.now() - startedAt.getTime()) / MS_PER_MINUTE);
 const report = `# Benchmarks
 
@@ -193,6 +197,7 @@ ${markdownTable(
 - **Threads**: Alluvium works in one worker besides the main thread, classic-level in Node's pool of four, rocksdb and lmdb
   in threads of their own, sqlite on the main thread alone.
 - **Size on disk** is in blocks in use, after closing.
+- **What is not reached**, why, and what was tried: [speed.md](speed.md).
 ${failures.length === 0 ? '' : `\n## Failures\n\n${failures.join('\n')}\n`}`;
 
 console.log(report);

@@ -44,7 +44,7 @@ export const rooms = [
       'src/storage/table/block-read.ts',
       'src/storage/table/table-format.ts',
     ],
-    tests: ['test/storage/table/{table,table-builder,table-damage,filter-block,block-builder}.test.ts'],
+    tests: ['test/storage/table/{block,table,table-builder,table-damage,filter-block,block-builder}.test.ts'],
   },
   {
     name: 'compaction',

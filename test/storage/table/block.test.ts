@@ -63,9 +63,16 @@ const keys = fc.oneof(
   fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 3 }).map((text) => `${'a'.repeat(200)}${text}`),
 );
 const entriesOf = fc
-  .array(fc.record({ key: keys, sequence: fc.integer({ min: 1, max: 4 }), value: fc.constantFrom('', 'v', 'w'.repeat(200)) }), {
-    maxLength: 60,
-  })
+  .array(
+    fc.record({
+      key: keys,
+      sequence: fc.integer({ min: 1, max: 4 }),
+      value: fc.constantFrom('', 'v', 'w'.repeat(200)),
+    }),
+    {
+      maxLength: 60,
+    },
+  )
   .map(sorted);
 
 describe('a cursor over a block', () => {
@@ -139,11 +146,12 @@ describe('a cursor over a block', () => {
       const holder = new EntryHolder();
       const cursor = new BlockIterator(holder);
       cursor.open(built(entries, interval));
+      const isThere = (): boolean => holder.isValid;
       const seen: (Entry | undefined)[] = [];
-      for (cursor.seekToFirst(); holder.isValid; cursor.next()) seen.push(shown(holder));
+      for (cursor.seekToFirst(); isThere(); cursor.next()) seen.push(shown(holder));
       expect(seen).toEqual(entries);
       const back: (Entry | undefined)[] = [];
-      for (cursor.seekToLast(); holder.isValid; cursor.previous()) back.push(shown(holder));
+      for (cursor.seekToLast(); isThere(); cursor.previous()) back.push(shown(holder));
       expect(back.toReversed()).toEqual(entries);
       for (const [index, { key, sequence }] of entries.entries()) {
         cursor.seek(Buffer.from(key), 0, key.length, sequence);
@@ -158,7 +166,7 @@ describe('a cursor over a block', () => {
 
   it('looks at few restarts: it does not read what lies before the one it needs', () => {
     const first = line(0, [...ascii('a'), ...tag(1)], '1');
-    const broken = line(3, [...ascii('b'), ...tag(1)], '2'); // shares what is not there: whoever reads it fails
+    const broken = line(20, [...ascii('b'), ...tag(1)], '2'); // shares what is not there: whoever reads it fails
     const last = line(0, [...ascii('c'), ...tag(1)], '3');
     const block = blockOf([...first, ...broken, ...last], [0, first.length + broken.length]);
     const holder = new EntryHolder();
@@ -197,7 +205,11 @@ describe('a block that is not as it must be', () => {
       const holder = new EntryHolder();
       const cursor = new BlockIterator(holder);
       cursor.open(block);
-      for (const go of [() => cursor.seekToFirst(), () => cursor.seekToLast(), () => cursor.seek(new Uint8Array(0), 0, 0, 1)]) {
+      for (const go of [
+        () => cursor.seekToFirst(),
+        () => cursor.seekToLast(),
+        () => cursor.seek(new Uint8Array(0), 0, 0, 1),
+      ]) {
         go();
         expect(holder.isValid).toBe(false);
       }
@@ -207,7 +219,7 @@ describe('a block that is not as it must be', () => {
   const walks: readonly [string, (cursor: BlockIterator) => void][] = [
     ['first', (cursor) => cursor.seekToFirst()],
     ['last', (cursor) => cursor.seekToLast()],
-    ['seek', (cursor) => cursor.seek(Buffer.from('a'), 0, 1, 9)],
+    ['seek', (cursor) => cursor.seek(Buffer.from('A'), 0, 1, 9)],
   ];
 
   it.each<[string, readonly number[], readonly number[]]>([
@@ -322,6 +334,15 @@ describe('the reader of entries', () => {
 });
 
 describe('the outline of a table', () => {
+  /** `undefined`: it was refused. */
+  function outcomeOf<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch {
+      return undefined;
+    }
+  }
+
   const handle = (offset: number, size: number, limit: number): unknown => {
     const bytes = encodeFooter({ metaindex: { offset, size }, index: { offset: 0, size: 0 } });
     return readHandle({ bytes, offset: 0, end: 40 }, limit);
@@ -343,7 +364,10 @@ describe('the outline of a table', () => {
       for (let bit = 0; bit < 8; bit += 1) {
         const flipped = bytes.slice();
         flipped[offset] = (flipped[offset] as number) ^ (1 << bit);
-        expect(() => decodeFooter(flipped, fileBytes), `${offset} ${bit}`).toThrow();
+        // A metaindex that lies elsewhere may be one: its own checksum tells.
+        const decoded = offset < 40 ? outcomeOf(() => decodeFooter(flipped, fileBytes)) : undefined;
+        expect(decoded, `${offset} ${bit}`).not.toEqual(footer);
+        if (decoded !== undefined) expect(decoded.index).toEqual(footer.index);
         if (offset >= 40) expect(() => decodeFooter(flipped, fileBytes)).toThrow('magic number');
       }
     }

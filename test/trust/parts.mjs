@@ -53,14 +53,8 @@ export const parts = [
   { id: 'T8', title: 'reads that give something else', ...vitest(30, 'test/crash/faulty-reads.test.ts') },
   // Two million nonces, 50,000 values, 800 crashes, in 21 minutes beside a load of 30, so in few alone. A night: factor 10,000.
   { id: 'ENC', title: 'encrypted values: damaged, moved, crashed', ...vitest(100, 'test/encryption') },
-  // Six minutes; an hour with ALLUVIUM_RUNS_FACTOR=10, a night with 80. With one arena of glibc's malloc: with several, of which
-  // each keeps what it was given back, RSS is some 50 MiB higher, and tells more of malloc than of us (docs/operations.md).
-  {
-    id: 'T15',
-    title: 'mixed work for long: memory, descriptors, disk',
-    ...script('soak', ['--expose-gc']),
-    env: { MALLOC_ARENA_MAX: '1' },
-  },
+  // Six minutes; an hour with ALLUVIUM_RUNS_FACTOR=10, a night with 80.
+  { id: 'T15', title: 'mixed work for long: memory, descriptors, disk', ...script('soak', ['--expose-gc']) },
   // A minute and a half; on a quiet machine, with nothing beside it. Half an hour with ALLUVIUM_RUNS_FACTOR=20.
   { id: 'T16', title: 'the event loop under flush and compaction', ...script('event-loop') },
   // A thousand directories, five minutes; a night is a factor of 10,000.

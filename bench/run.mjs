@@ -154,7 +154,9 @@ const failures = questions.flatMap((question) =>
 /** As it was given, but for where things go. */
 const given = process.argv
   .slice(2)
-  .filter((word, index, words) => !/^--(write|json|dir)$/.test(word) && !/^--(json|dir)$/.test(words[index - 1] ?? ''));
+  .filter(
+    (word, index, words) => !/^--(write|json|dir)(=|$)/.test(word) && !/^--(json|dir)$/.test(words[index - 1] ?? ''),
+  );
 const command = ['node bench/run.mjs', ...given].join(' ');
 const minutes = Math.ceil((Date.now() - startedAt.getTime()) / MS_PER_MINUTE);
 const report = `# Benchmarks

@@ -93,6 +93,9 @@ describe('frames', () => {
       nothing: [undefined, null, true, false],
       bytes: [new Uint8Array(0), Uint8Array.of(0x61, 0xff, 0xff), Buffer.from('text')],
       nested: { list: [[], [{}], { a: { b: [1] } }] },
+      // Made with room for its elements, which node:v8 writes as if it had holes.
+      made: new Array<number>(300).fill(7),
+      lists: Array.from({ length: 100 }, () => Array.from({ length: 100 }, () => 0)),
       again: CURSOR,
     };
     const twice = { first: message.nested, second: message.nested };
@@ -122,6 +125,9 @@ describe('frames', () => {
     // Ten bytes that node:v8 would make a list of 2^25 places of: 256 MiB, and seconds. (Found by T13.)
     ['a list with holes', frame(Buffer.from('ff0f61ffffff0f4000ffffff0f', 'hex'))],
     ['a list with holes in an object', frame(serialize({ list: Object.assign([], { 1000: 1 }) }))],
+    // Each would be as long as all of the message is, and there are hundreds.
+    ['lists within lists, all too long', frame(Buffer.from(`ff0f${'418008'.repeat(400)}`, 'hex'))],
+    ['lists with holes within lists', frame(Buffer.from(`ff0f${'61800849004900'.repeat(200)}`, 'hex'))],
     ['a map', frame(serialize(new Map([[1, 2]])))],
     ['cut within a string', frame(Buffer.from('ff0f2205616263', 'hex'))],
     ['cut within a number', frame(Buffer.from('ff0f4900', 'hex').subarray(0, 3))],

@@ -78,13 +78,16 @@ function writePage(rows) {
   }
   const today = new Date().toISOString().slice(0, 10);
   const commit = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root, encoding: 'utf8' }).stdout.trim();
-  for (const row of rows) earlier.set(row.id, `${cells(row)} ${today}, ${commit} |`);
+  const factor = process.env['ALLUVIUM_RUNS_FACTOR'];
+  const how = factor === undefined ? '' : `, ALLUVIUM_RUNS_FACTOR=${factor}`;
+  for (const row of rows) earlier.set(row.id, `${cells(row)} ${today}, ${commit}${how} |`);
   const table = parts.flatMap(({ id }) => earlier.get(id) ?? []);
   writeFileSync(
     page,
     `# What was attacked, in figures
 
-Written by \`npm run test:trust -- --write\`; what each part does is in [trust.md](./trust.md). Machine of the last run:
+Written by \`npm run test:trust -- --only <part> --write\`, with the factor that a row names, if it names one; what each part does is
+in [trust.md](./trust.md). Machine of the last run:
 ${cpus().length} cores (${cpus()[0]?.model.trim()}), Node ${process.versions.node}, ${process.platform}.
 
 | part | what | result | figures | time | when, commit |

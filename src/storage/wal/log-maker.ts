@@ -55,8 +55,9 @@ export class LogMaker {
   async create(durableSequence: number): Promise<LiveLog> {
     await this.#removeHalfMade();
     const fileNumber = this.#allocateFileNumber();
-    this.#halfMade = pathOf(this.#directory, logName(fileNumber));
-    const file = await this.#fileSystem.create(this.#halfMade);
+    const path = pathOf(this.#directory, logName(fileNumber));
+    const file = await this.#fileSystem.create(path);
+    this.#halfMade = path; // not before: a file that was there is not ours to remove
     const writer = new LogWriter(file, fileNumber, this.#reserveBytes);
     try {
       const mark = encodeDurabilityMark(durableSequence + 1);

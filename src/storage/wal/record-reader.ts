@@ -242,8 +242,9 @@ export class RecordReader {
         await readFully({ file: this.#file, name: this.#fileName }, this.#chunk.subarray(0, length), start);
       } catch (thrown) {
         // A log gives back the room that it had reserved while others read it. (Found by ATTACH.)
+        if (!(thrown instanceof CorruptionError)) throw thrown;
         const size = await this.#file.size();
-        if (!(thrown instanceof CorruptionError) || size >= this.#size) throw thrown;
+        if (size >= this.#size) throw thrown;
         this.#size = size;
         continue;
       }

@@ -16,6 +16,12 @@ import { fromPlain, type FromWorker, type ToWorker } from './worker-protocol.ts'
 /** While there is no thread yet, a flush of less than this is done before one would have started. */
 const WORTH_A_THREAD_BYTES = 4 * 1024 * 1024;
 
+/**
+ * V8 would let the thread's young objects grow to 48 MiB. Jobs hold little for longer than a block, so a sixth of it takes the same
+ * time, and some 25 MiB less of RSS. (T15.)
+ */
+const YOUNG_GENERATION_MIB = 12;
+
 interface Pending {
   readonly job: TableJob;
   readonly allocateFileNumber: () => number;
@@ -68,7 +74,10 @@ export class WorkerExecutor implements TableJobExecutor {
 
   #start(): Worker | undefined {
     try {
-      const worker = new Worker(new URL('./worker-main.js', import.meta.url), { name: 'alluvium tables' });
+      const worker = new Worker(new URL('./worker-main.js', import.meta.url), {
+        name: 'alluvium tables',
+        resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
+      });
       worker.on('online', () => this.#keepAliveWhileBusy(worker)); // Node refs it again when it comes up
       worker.on('message', (message: FromWorker) => this.#hear(worker, message));
       worker.on('error', (error) => this.#fallBack(error));

@@ -112,7 +112,7 @@ export class TableBuilder {
     return this.#output.pendingBytes;
   }
 
-  /** Hands the finished bytes over; they are the next ones of the file. */
+  /** The finished bytes, the next ones of the file; they are there until the next call of `add` or `finish`. */
   take(): Uint8Array {
     return this.#output.take();
   }

@@ -176,9 +176,15 @@ export class TableIterator extends EntryHolder implements InternalIterator {
     const offset = index.offset(first);
     const bytes = index.end(last) - offset;
     this.#chunkBytes = 0;
-    if (bytes > this.#chunk.length) this.#chunk = new Uint8Array(bytes);
+    if (bytes > this.#chunk.length) this.#chunk = new Uint8Array(Math.max(bytes, this.#chunkBytesMax()));
     await this.#table.readRange(this.#chunk.subarray(0, bytes), offset);
     this.#chunkOffset = offset;
     this.#chunkBytes = bytes;
+  }
+
+  /** What most chunks need; a larger one for each that is a little larger would leave the others behind. */
+  #chunkBytesMax(): number {
+    const { index } = this.#table;
+    return Math.min(this.#readAheadBytes, index.end(index.blockCount - 1));
   }
 }

@@ -12,6 +12,7 @@ import {
   snappyMaxCompressedLength,
   snappyUncompressedLength,
 } from '../../src/storage/codec/snappy.ts';
+import { snappyBlock } from '../../src/storage/codec/snappy-block.ts';
 import { joinSealed, splitSealed } from '../../src/storage/codec/sealed-value.ts';
 import { readVarint32, readVarint64, varintLength, writeVarint } from '../../src/storage/codec/varint.ts';
 import {
@@ -97,7 +98,15 @@ function compressed(bytes: Uint8Array): Uint8Array {
 
 function decompressed(bytes: Uint8Array): Uint8Array {
   const into = new Uint8Array(snappyUncompressedLength(bytes, 0, bytes.length));
-  snappyDecompress(bytes, 0, bytes.length, into);
+  try {
+    snappyDecompress(bytes, 0, bytes.length, into);
+  } catch (error) {
+    assert.throws(() => snappyBlock(bytes, 0, bytes.length), {
+      message: String(error instanceof Error ? error.message : error),
+    });
+    throw error;
+  }
+  assert.deepEqual(snappyBlock(bytes, 0, bytes.length), into);
   return into;
 }
 

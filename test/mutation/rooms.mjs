@@ -22,7 +22,11 @@ export const rooms = [
     ],
     tests: ['test/storage/codec/{varint,fixed,compare,crc32c,internal-key,bloom}.test.ts'],
   },
-  { name: 'snappy', mutate: ['src/storage/codec/snappy.ts'], tests: ['test/storage/codec/snappy.test.ts'] },
+  {
+    name: 'snappy',
+    mutate: ['src/storage/codec/snappy.ts', 'src/storage/codec/snappy-block.ts'],
+    tests: ['test/storage/codec/snappy.test.ts'],
+  },
   {
     name: 'keys',
     mutate: [

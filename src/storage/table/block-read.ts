@@ -8,12 +8,9 @@ import { CorruptionError } from '../../errors.ts';
 import { crc32c, unmaskCrc } from '../codec/crc32c.ts';
 import { readFixed32 } from '../codec/fixed.ts';
 import { Malformed } from '../codec/malformed.ts';
-import { snappyDecompress, snappyUncompressedLength } from '../codec/snappy.ts';
+import { snappyBlock } from '../codec/snappy-block.ts';
 import { type NamedFile, type Reading, runReading, runReadingNow } from '../file-system/read-fully.ts';
 import { type BlockHandle, TRAILER_BYTES, TYPE_NONE, TYPE_SNAPPY } from './table-format.ts';
-
-/** Snappy's densest element makes 64 bytes out of 3. */
-const SNAPPY_RATIO_MAX = 22;
 
 /** Whether the block stored at `bytes[start, start + size + trailer)` carries its own checksum. */
 export function isChecksumRight(bytes: Uint8Array, start: number, size: number): boolean {
@@ -45,11 +42,7 @@ export function unpackBlock(
     throw new CorruptionError(name, fileOffset, `block is of unknown type ${type}; this engine reads 0 and 1 (snappy)`);
   }
   try {
-    const length = snappyUncompressedLength(bytes, start, start + size);
-    if (length > SNAPPY_RATIO_MAX * size) throw new Malformed('snappy says more bytes than it can hold', start);
-    const contents = new Uint8Array(length);
-    snappyDecompress(bytes, start, start + size, contents);
-    return contents;
+    return snappyBlock(bytes, start, start + size);
   } catch (thrown) {
     throw corruptionFrom(thrown, name, fileOffset);
   }

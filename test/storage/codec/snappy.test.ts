@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { crc32c } from '../../../src/storage/codec/crc32c.ts';
 import { Malformed } from '../../../src/storage/codec/malformed.ts';
 import {
@@ -9,7 +10,10 @@ import {
   snappyUncompressedLength,
   SNAPPY_UNCOMPRESSED_BYTES_MAX,
 } from '../../../src/storage/codec/snappy.ts';
+import { decompressQuickly, snappyBlock } from '../../../src/storage/codec/snappy-block.ts';
+import { SNAPPY_MODULE } from '../../../src/storage/codec/snappy-module.ts';
 import { writeVarint } from '../../../src/storage/codec/varint.ts';
+import { assemble } from '../../../tools/assemble.mjs';
 import { randomOf } from '../../support/runs.ts';
 
 const GUARD = 0xa5;
@@ -25,10 +29,54 @@ function compress(data: Uint8Array): Uint8Array {
   return into.slice(5, end);
 }
 
-/** Decompresses into the middle of larger memory, and checks that nothing around is touched. */
+beforeAll(() => {
+  for (let block = 0; block < 100; block += 1) snappyBlock(Uint8Array.of(0), 0, 1); // the first ones are not for WebAssembly
+});
+
+/**
+ * Decompresses into the middle of larger memory, checks that nothing around is touched, and that WebAssembly makes the same of
+ * it.
+ */
 function decompress(stream: Uint8Array): Uint8Array {
   // What lies behind the stream would make a stream that is cut short a good one, were it read.
   const padded = Buffer.concat([Buffer.alloc(1, GUARD), stream, Uint8Array.of(1, 0, 0, 0)]);
+  const end = 1 + stream.length;
+  const outcome = outcomeOf(() => decompressInto(padded, stream));
+  const block = outcomeOf(() => snappyBlock(padded, 1, end));
+  checkQuick(padded, end, outcome);
+  if (outcome instanceof Malformed) {
+    expect(block).toEqual(outcome);
+    throw outcome;
+  }
+  expect(block instanceof Uint8Array && Buffer.compare(block, outcome)).toBe(0);
+  return outcome;
+}
+
+/** WebAssembly does all that fits into its memory, and nothing that is damaged, whatever it did before. */
+function checkQuick(padded: Uint8Array, end: number, outcome: Uint8Array | Malformed): void {
+  let announced: number;
+  try {
+    announced = snappyUncompressedLength(padded, 1, end);
+  } catch {
+    return; // nobody asks it then
+  }
+  decompressQuickly(padded, 1, padded.length, announced); // what is behind the stream stays in the memory
+  const quick = decompressQuickly(padded, 1, end, announced);
+  const fits = Math.max(announced, end - 1) <= 131_064;
+  if (outcome instanceof Malformed || !fits) expect(quick).toBeUndefined();
+  else expect(quick !== undefined && Buffer.compare(quick, outcome)).toBe(0);
+}
+
+function outcomeOf(decompressOne: () => Uint8Array): Uint8Array | Malformed {
+  try {
+    return decompressOne();
+  } catch (error) {
+    if (error instanceof Malformed) return error;
+    throw error;
+  }
+}
+
+function decompressInto(padded: Uint8Array, stream: Uint8Array): Uint8Array {
   const length = snappyUncompressedLength(padded, 1, 1 + stream.length);
   const memory = new Uint8Array(length + 16).fill(GUARD);
   try {
@@ -172,6 +220,7 @@ it.each([
   ['ends within a literal', [3, 2 << 2, ...ascii('ab')]],
   ['ends within a literal’s length', [3, 61 << 2, 2]],
   ['has a literal of 4 GiB', [3, 63 << 2, 0xff, 0xff, 0xff, 0xff, ...ascii('abc')]],
+  ['has a literal of 4 GiB, and goes on', [3, 63 << 2, 0xff, 0xff, 0xff, 0xff, 2 << 2, ...ascii('abc')]],
   ['ends within a copy of 2 bytes', [7, 2 << 2, ...ascii('abc'), 0x01]],
   ['ends within a copy of 3 bytes', [7, 2 << 2, ...ascii('abc'), (3 << 2) | 2, 1]],
   ['ends within a copy of 5 bytes', [7, 2 << 2, ...ascii('abc'), (3 << 2) | 3, 1, 0, 0]],
@@ -181,6 +230,39 @@ it.each([
   ['begins with a copy', [4, 0x01, 1]],
 ])('refuses a stream that %s', (_reason, stream) => {
   expect(() => decompress(Uint8Array.from(stream))).toThrow(Malformed);
+});
+
+it('WebAssembly is what its source makes', async () => {
+  const source = join(import.meta.dirname, '../../../src/storage/codec/snappy.wat');
+  expect(await assemble(source)).toBe(SNAPPY_MODULE);
+});
+
+it('does without WebAssembly where there is none', async () => {
+  vi.resetModules();
+  vi.stubGlobal('WebAssembly', undefined);
+  try {
+    const elsewhere = await import('../../../src/storage/codec/snappy-block.ts');
+    const stream = compress(Buffer.alloc(300, 'abc'));
+    for (let block = 0; block < 100; block += 1) elsewhere.snappyBlock(stream, 0, stream.length);
+    expect(elsewhere.decompressQuickly(stream, 0, stream.length, 300)).toBeUndefined();
+    expect(Buffer.from(elsewhere.snappyBlock(stream, 0, stream.length))).toEqual(Buffer.alloc(300, 'abc'));
+  } finally {
+    vi.unstubAllGlobals();
+  }
+});
+
+it('takes a length that is written in more bytes than it needs', () => {
+  const stream = Uint8Array.of(0x83, 0x80, 0x00, 2 << 2, ...ascii('abc'));
+  expect(Buffer.from(decompress(stream)).toString()).toBe('abc');
+});
+
+it('decompresses what fits into the memory of WebAssembly to the last byte, and what does not', () => {
+  for (let length = 131_056; length <= 131_080; length += 1) {
+    const data = Uint8Array.from({ length }, (_, index) => Math.imul(index % 9973, 0x9e37_79b1) >>> 24);
+    expect(Buffer.compare(decompress(compress(data)), data)).toBe(0);
+    const noise = Uint8Array.from({ length: length - 20 }, (_, index) => Math.imul(index, index ^ 0x9e37_79b1) >>> 13);
+    expect(Buffer.compare(decompress(compress(noise)), noise)).toBe(0);
+  }
 });
 
 it('refuses a target of another length than announced', () => {

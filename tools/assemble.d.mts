@@ -1,0 +1,1 @@
+export function assemble(file: string): Promise<string>;

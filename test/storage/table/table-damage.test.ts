@@ -293,19 +293,56 @@ it('allocates nothing large for an index that shares without end', async () => {
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024);
 });
 
-it('fails as a promise where a block is read at once, too', async () => {
-  class QuickFile extends MemoryReadableFile {
-    isQuick(): boolean {
-      return true;
-    }
+/** Read on the calling thread. */
+class QuickFile extends MemoryReadableFile {
+  isQuick(): boolean {
+    return true;
+  }
 
-    readNow(into: Uint8Array, position: number): number {
-      this.reads += 1;
-      const part = this.bytes.subarray(position, position + into.length);
-      into.set(part);
-      return part.length;
+  sizeNow(): number {
+    return this.bytes.length;
+  }
+
+  readNow(into: Uint8Array, position: number): number {
+    this.reads += 1;
+    const part = this.bytes.subarray(position, position + into.length);
+    into.set(part);
+    return part.length;
+  }
+}
+
+it.each([
+  ['stored as they are', 'none', 20],
+  ['stored as they are, and large', 'none', 70_000],
+  ['compressed', 'snappy', 70_000],
+] as const)('blocks that are read at once, %s, have bytes of their own', (_how, compression, valueBytes) => {
+  const three = ['a', 'b', 'c'].map((letter, index) => {
+    return {
+      key: encoder.encode(letter),
+      sequence: index + 1,
+      kind: KIND_SET,
+      value: Buffer.alloc(valueBytes, letter),
+    };
+  });
+  const bytes = buildTable(three, { ...options, compression, blockBytesMax: 1 });
+  const tables = [new BlockCache(0), new BlockCache(1e6)].map((cache) => {
+    return Table.openNow(new QuickFile(bytes), 1, '000001.ldb', bytes.length, cache);
+  });
+  for (const table of tables) {
+    const found = three.map(({ key }) => {
+      const lookup = new Lookup();
+      lookup.reset(key, 0, key.length, 1000);
+      table.findNow(lookup);
+      return lookup;
+    });
+    for (const [index, { valueBytes: from, valueStart, valueEnd }] of found.entries()) {
+      expect(Buffer.compare(from.subarray(valueStart, valueEnd), three[index]?.value ?? Buffer.of())).toBe(0);
+      expect(from.buffer.byteLength).toBeLessThan(valueBytes + 100); // nothing else is held
     }
   }
+});
+
+it('fails as a promise where a block is read at once, too', async () => {
   const file = new QuickFile(whole.slice());
   const table = await Table.open(file, 1, '000001.ldb', whole.length, new BlockCache(0));
   const iterator = table.iterator({ isCacheFilled: false, readAheadBytes: 0 });

@@ -294,6 +294,23 @@ describe('the write-ahead log', () => {
     }
     await log.close();
   });
+
+  it('does not miss a file that could not be made a log and that somebody has removed', async () => {
+    const fileSystem = new FaultFileSystem();
+    const log = await begin(fileSystem);
+    fileSystem.plan = {
+      code: 'EIO',
+      arrives: 0,
+      isHit: ({ path, name }) => name === 'sync' && path === '/db/000002.log',
+    };
+    await expect(log.prepareNext()).rejects.toMatchObject({ code: 'IO' });
+    fileSystem.plan = undefined;
+    await fileSystem.remove('/db/000002.log');
+    await log.prepareNext();
+    expect(log.hasNext).toBe(true);
+    expect(await logs(fileSystem)).toEqual(['000001.log', '000003.log']);
+    await log.close();
+  });
 });
 
 describe('a log that has failed', () => {

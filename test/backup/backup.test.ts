@@ -25,7 +25,10 @@ import {
   type Store,
   verify,
 } from '../../src/index.ts';
+import { checkWhole, restoreBackup, stampOf } from '../../src/storage/backup/restore-backup.ts';
+import { linkOrCopy } from '../../src/storage/backup/place-file.ts';
 import { EngineProcesses } from '../support/engine-process.ts';
+import { FaultFileSystem } from '../support/fault-file-system.ts';
 import { randomOf, seedOfThisRun } from '../support/runs.ts';
 
 const ACCOUNTS = 20;
@@ -297,6 +300,120 @@ describe('a backup that is cut short', () => {
     expect(second.status === 'rejected' && second.reason instanceof LockedError).toBe(true);
     expect(() => store.backup('')).toThrow(TypeError);
     expect(() => store.backup('/x', { history: 1 as never })).toThrow(TypeError);
+    expect(() => store.backup('/x', { onProgress: 1 as never })).toThrow(TypeError);
+    await store.close();
+  });
+});
+
+describe('a backup of files that the disk does not give', () => {
+  /** A store, and a hook that fails what a test picks. */
+  async function failing() {
+    let pick: FileOperationHook = () => undefined;
+    const fileSystem = new MemoryFileSystem({ onOperation: (operation) => pick(operation) });
+    const store = await storeWith(fileSystem);
+    return { fileSystem, store, set: (next: FileOperationHook) => void (pick = next) };
+  }
+  const filesOf = (fileSystem: MemoryFileSystem, directory: string): string[] =>
+    fileSystem.paths().filter((path) => path.startsWith(directory));
+
+  it.each([
+    ['a table that cannot be linked', 'link', /copies.*\.ldb$/, 'EIO'],
+    ['a table that cannot be read', 'read', /db\/\d+\.ldb$/, 'EIO'],
+    ['a segment of history that cannot be linked', 'link', /copies.*archive.*\.log$/, 'EIO'],
+    ['an index of history that cannot be read', 'open', /db\/archive.*\.index$/, 'EIO'],
+    ['a target that cannot be looked at', 'stat', /copies\/backup$/, 'EACCES'],
+    ['a table that is missing', 'link', /copies.*\.ldb$/, 'ENOENT'],
+  ])('fails with what the disk said, and leaves nothing: %s', async (_, call, pattern, code) => {
+    const { fileSystem, store, set } = await failing();
+    const mayLink = call !== 'read';
+    set(({ name, path }) => (name === call && pattern.test(path) ? new Fault(code) : undefined));
+    const backup = store.backup('/copies/backup', { hardLinks: mayLink }).then();
+    await expect(backup).rejects.toMatchObject({ code: 'IO', systemCode: code, operation: call });
+    set(() => undefined);
+    expect(filesOf(fileSystem, '/copies')).toEqual([]);
+    await store.backup('/copies/backup');
+    expect((await verify('/copies/backup', { fileSystem })).findings).toEqual([]);
+    await store.close();
+  });
+
+  it('begins its history behind a segment that retention has taken meanwhile', async () => {
+    const { fileSystem, store, set } = await failing();
+    await store.close();
+    const again = await open('/db', { ...SMALL, fileSystem });
+    const segments = filesOf(fileSystem, '/db/archive').filter((path) => path.endsWith('.log'));
+    let taken = '';
+    set(({ name, path }) => {
+      if (name !== 'link' || !/copies.*archive.*\.log$/.test(path) || taken !== '') return undefined;
+      taken = path;
+      return new Fault('ENOENT');
+    });
+    await again.backup('/copies/backup');
+    set(() => undefined);
+    expect(segments.map((path) => path.slice(-10))).toContain(taken.slice(-10));
+    expect((await verify('/copies/backup', { fileSystem })).findings).toEqual([]);
+    const copy = await open('/copies/backup', { fileSystem });
+    await copy.set('new', '1');
+    const first = async (store: Store): Promise<number> =>
+      (await firstValueFrom(store.changes({ from: 'start' }))).sequence;
+    expect(await first(copy)).toBeGreaterThan(await first(again));
+    await copy.close();
+    await again.close();
+  });
+
+  it('does without an index that is gone, and takes a table by its old name', async () => {
+    const { fileSystem, store, set } = await failing();
+    await store.close();
+    const [table = ''] = filesOf(fileSystem, '/db/').filter((path) => path.endsWith('.ldb'));
+    await fileSystem.rename(table, table.replace('.ldb', '.sst'));
+    const again = await open('/db', { ...SMALL, fileSystem });
+    set(({ name, path }) => (name === 'open' && /db\/archive.*\.index$/.test(path) ? new Fault('ENOENT') : undefined));
+    await again.backup('/copies/backup');
+    set(() => undefined);
+    expect(filesOf(fileSystem, '/copies')).toContain(table.replace('/db', '/copies/backup'));
+    expect((await verify('/copies/backup', { fileSystem })).findings).toEqual([]);
+    await again.close();
+    await restore('/db', '/copies/restored', { fileSystem });
+    expect(filesOf(fileSystem, '/copies')).toContain(table.replace('/db', '/copies/restored'));
+  });
+
+  it('copies no file that has become shorter under it', async () => {
+    const fileSystem = new FaultFileSystem();
+    const store = await storeWith(fileSystem);
+    await store.close();
+    const [table = ''] = filesOf(fileSystem.memory, '/db/').filter((path) => path.endsWith('.ldb'));
+    await fileSystem.makeDirectory('/copies');
+    const counter = { linkedBytes: 0, copiedBytes: 0, files: 0, onBytes: () => undefined };
+    fileSystem.plan = { code: 'short', arrives: 0, isHit: ({ path }) => path === table };
+    const copy = linkOrCopy(fileSystem, table, '/copies/1', counter, false);
+    await expect(copy).rejects.toMatchObject({ code: 'IO', operation: 'read', systemCode: 'EIO' });
+    expect(counter.files).toBe(0);
+    expect(fileSystem.openPaths).toEqual([]);
+  });
+
+  it('is refused where somebody puts something into its directory while it takes the lock', async () => {
+    const { fileSystem, store, set } = await failing();
+    set(({ name, path }) => {
+      if (name === 'lock') fileSystem.writeFileNow(`${path}/letter`, new Uint8Array(3));
+      return undefined;
+    });
+    await expect(store.backup('/mine').then()).rejects.toThrow(/holds letter, which no backup wrote/);
+    set(() => undefined);
+    expect(filesOf(fileSystem, '/mine')).toContain('/mine.partial/letter');
+    await fileSystem.remove('/mine.partial/letter');
+    await store.backup('/mine'); // the lock was given back
+    await store.close();
+  });
+
+  it('is refused where it cannot be known what lies in its directory', async () => {
+    const { fileSystem, store, set } = await failing();
+    await fileSystem.makeDirectory('/mine.partial');
+    fileSystem.writeFileNow('/mine.partial/archive', new Uint8Array(3));
+    set(({ name, path }) => (name === 'stat' && path.endsWith('archive') ? new Fault('EACCES') : undefined));
+    await expect(store.backup('/mine').then()).rejects.toMatchObject({ code: 'IO', systemCode: 'EACCES' });
+    expect(filesOf(fileSystem, '/mine')).toEqual(['/mine.partial/archive']);
+    // What is gone between the list and the look is no directory, and nobody's file of ours.
+    set(({ name, path }) => (name === 'stat' && path.endsWith('archive') ? new Fault('ENOENT') : undefined));
+    await expect(store.backup('/mine').then()).rejects.toThrow(/holds archive, which no backup wrote/);
     await store.close();
   });
 });
@@ -340,6 +457,7 @@ describe('a whole database with the name under which a backup is made', () => {
     for (const path of fileSystem.paths().filter((one) => one.startsWith('/mine.partial/'))) {
       if (!path.endsWith('UNFINISHED')) await fileSystem.remove(path);
     }
+    fileSystem.writeFileNow('/mine.partial/UNFINISHED', new Uint8Array(3000)); // nor is one that is too long
     await restore('/db', '/mine', { fileSystem }); // alone it is in nobody's way
     expect((await fileSystem.list('/mine')).filter((name) => name === 'UNFINISHED')).toEqual([]);
   });
@@ -462,6 +580,111 @@ describe('restore', () => {
     await expect(restore('/db', '/new', { fileSystem }).then()).rejects.toThrow(/somebody has the database open/);
     expect(isOpen).toBe(false);
     expect(fileSystem.paths().filter((path) => path.startsWith('/new'))).toEqual([]);
+  });
+
+  it('tells what the disk said of a log that it copied, and of a check that could not begin', async () => {
+    let pick: FileOperationHook = () => undefined;
+    const source = new MemoryFileSystem();
+    const store = await open('/db', { ...SMALL, fileSystem: source });
+    await openAccounts(store);
+    const fileSystem = source.crashImage('all', () => 0, { onOperation: (operation) => pick(operation) });
+    await store.close();
+    const cases = [
+      ['stat', /new\.partial\/\d+\.log$/],
+      ['stat', /^\/db$/],
+      ['link', /new\.partial.*\.log$/],
+    ] as const;
+    for (const [call, pattern] of cases) {
+      let isOver = false;
+      pick = ({ name, path }) => {
+        if (isOver || name !== call || !pattern.test(path)) return undefined;
+        isOver = true; // or what was written could not be taken away either
+        return new Fault('EIO');
+      };
+      await expect(restore('/db', '/new', { fileSystem }).then(), call).rejects.toMatchObject({ systemCode: 'EIO' });
+      pick = () => undefined;
+      expect(fileSystem.paths().filter((path) => path.startsWith('/new'))).toEqual([]);
+    }
+    await restore('/db', '/new', { fileSystem });
+  });
+
+  /** A killed database, with an archive and a log that is live, and copies of it without asking what is wrong with it. */
+  async function copying() {
+    const source = new MemoryFileSystem();
+    const store = await storeWith(source);
+    const fileSystem = source.crashImage('all', () => 0);
+    await store.close();
+    await fileSystem.makeDirectory('/new');
+    const counter = { linkedBytes: 0, copiedBytes: 0, files: 0, onBytes: () => undefined };
+    const settings = { mayLink: true, lastSequence: 100, nextEpoch: (epoch: number) => epoch + 1 };
+    const names = (pattern: RegExp): string[] => fileSystem.paths().filter((path) => pattern.test(path));
+    return { fileSystem, names, copy: () => restoreBackup(fileSystem, '/db', '/new', settings, counter) };
+  }
+
+  it('ends where what it was to copy has gone since it was checked', async () => {
+    const withoutTable = await copying();
+    await withoutTable.fileSystem.remove(withoutTable.names(/^\/db.*\.ldb$/)[0] ?? '');
+    await expect(withoutTable.copy()).rejects.toMatchObject({ code: 'IO', systemCode: 'ENOENT' });
+    const withoutCurrent = await copying();
+    await withoutCurrent.fileSystem.remove('/db/CURRENT');
+    await expect(withoutCurrent.copy()).rejects.toMatchObject({ code: 'CORRUPTION', file: 'CURRENT' });
+    expect(withoutCurrent.names(/^\/new/)).toEqual([]);
+  });
+
+  it('copies no log that nobody needs, and no history that has no state', async () => {
+    const { fileSystem, names, copy } = await copying();
+    fileSystem.writeFileNow('/db/000001.log', new Uint8Array(9));
+    await fileSystem.remove(names(/^\/db.*STATE$/)[0] ?? '');
+    await copy();
+    expect(names(/^\/new\/.*log$/)).toHaveLength(names(/^\/db\/\d+\.log$/).length - 1);
+    expect(names(/^\/new\/(000001|archive)/)).toEqual([]);
+    expect((await verify('/new', { fileSystem })).findings.map(({ file }) => file.slice(-5))).toEqual(['STATE']);
+  });
+
+  it('copies a segment of history whose log has gone, by itself', async () => {
+    const { fileSystem, names, copy } = await copying();
+    const live = names(/^\/db\/\d+\.log$/).at(-1) ?? '';
+    await fileSystem.remove(live);
+    await copy();
+    expect(names(/^\/new\/archive.*log$/).map((path) => path.slice(-10))).toContain(live.slice(-10));
+    expect(names(/^\/new\/\d+\.log$/).map((path) => path.slice(-10))).not.toContain(live.slice(-10));
+  });
+
+  it('takes nothing for whole of which a check says otherwise, even without saying why', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const store = await storeWith(fileSystem);
+    await store.close();
+    const report = await verify('/db', { fileSystem });
+    const changed = {
+      severity: 'warning',
+      code: 'changed',
+      file: '000009.log',
+      offset: 7,
+      reason: 'why',
+      remedy: '',
+    } as const;
+    expect(() => checkWhole(report)).not.toThrow();
+    expect(() => checkWhole({ ...report, isWhole: false })).toThrow(/^\/db is damaged at byte 0: it is not whole/);
+    expect(() => checkWhole({ ...report, findings: [changed] })).toThrow(/^000009.log is damaged at byte 7: why/);
+    const error = { ...changed, severity: 'error', code: 'damaged', file: '000005.ldb', offset: undefined } as const;
+    expect(() => checkWhole({ ...report, isWhole: false, findings: [changed, error] })).toThrow(
+      /^000005.ldb is damaged at byte 0: why/,
+    );
+  });
+
+  it('knows by the names and sizes of its files that a database was written to', async () => {
+    const fileSystem = new FaultFileSystem();
+    const store = await storeWith(fileSystem);
+    await store.close();
+    const stamp = await stampOf(fileSystem, '/db');
+    fileSystem.memory.writeFileNow('/db/letter', new Uint8Array(3)); // none of a database's
+    expect(await stampOf(fileSystem, '/db')).toBe(stamp);
+    fileSystem.plan = {
+      code: 'ENOENT',
+      arrives: 0,
+      isHit: ({ path, name }) => name === 'stat' && path.includes('MANIFEST'),
+    };
+    expect(await stampOf(fileSystem, '/db')).not.toBe(stamp); // it has just gone
   });
 
   it('brings a database back that was killed, with its log', async () => {

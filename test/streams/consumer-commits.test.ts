@@ -165,6 +165,68 @@ describe('a transaction', () => {
   });
 });
 
+describe('what a transaction reads', () => {
+  it('is what it has written, from its first read on and before', async () => {
+    const { store } = world();
+    for (const key of ['a', 'b', 'c']) store.put(key, 'old');
+    const tx = new DeliveryTransaction(store, 'c');
+    tx.set('a', '1');
+    tx.delete('b');
+    expect([text(await tx.get('a')), await tx.get('b'), text(await tx.get('c'))]).toEqual(['1', undefined, 'old']);
+    tx.delete('a');
+    tx.write([
+      { type: 'set', key: 'b', value: '2' },
+      { type: 'delete', key: 'c' },
+    ]);
+    expect([await tx.get('a'), text(await tx.get('b')), await tx.get('c')]).toEqual([undefined, '2', undefined]);
+    expect(tx.checks).toMatchObject([{ type: 'check', sequence: 3 }]); // what it wrote itself is no condition
+  });
+
+  it('becomes one condition of each key, by its first answer', async () => {
+    const { store } = world();
+    const tx = new DeliveryTransaction(store, 'c');
+    expect(await tx.get('a')).toBeUndefined();
+    store.put('a', '1');
+    expect(text(await tx.get('a'))).toBe('1');
+    expect(tx.checks).toMatchObject([{ type: 'check', sequence: 'absent' }]);
+  });
+
+  it('comes too late when the delivery is over, fails with the store, and may be too much', async () => {
+    const { store } = world();
+    const tx = new DeliveryTransaction(store, 'c');
+    const error = new IoError('read', 'x', 'EIO', 'failed');
+    store.hands.beforeEntry = () => Promise.reject(error);
+    await expect(tx.get('a').then()).rejects.toBe(error);
+    store.hands.beforeEntry = () => Promise.resolve();
+    tx.write(Array.from({ length: 1_048_576 }, () => ({ type: 'delete', key: 'k' }) as const));
+    await expect(tx.get('a').then()).rejects.toThrow(OutOfRangeError);
+    tx.discard();
+    expect([tx.lines, tx.checks, tx.bytes]).toEqual([[], [], 0]);
+    const over = new DeliveryTransaction(store, 'c');
+    const opened = gate();
+    store.hands.beforeEntry = () => opened.opened;
+    const late = over.get('a').then();
+    over.end();
+    opened.open();
+    await expect(late).rejects.toThrow(ConsumerError);
+    expect(over.checks).toEqual([]);
+    await expect(over.get('a').then()).rejects.toThrow(ConsumerError);
+  });
+
+  it('is asked for no more when nobody waits for it', async () => {
+    const { store } = world();
+    const tx = new DeliveryTransaction(store, 'c');
+    const opened = gate();
+    store.hands.beforeEntry = () => opened.opened;
+    tx.get('a')
+      .subscribe(() => expect.unreachable())
+      .unsubscribe();
+    opened.open();
+    await turns();
+    expect(tx.checks).toEqual([]);
+  });
+});
+
 describe('commits that fail', () => {
   it.each([
     ['an input or output error', new IoError('sync', 'x', 'EIO', 'unknown')],

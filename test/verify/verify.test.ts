@@ -18,10 +18,11 @@ import { encodeVersionEdit } from '../../src/storage/manifest/version-edit.ts';
 import { KIND_DELETE } from '../../src/storage/read/internal-iterator.ts';
 import { RecordWriter } from '../../src/storage/wal/record-writer.ts';
 import { DIRECTORY, nameOf, Workload } from '../support/crash-workload.ts';
+import { FaultFileSystem } from '../support/fault-file-system.ts';
 import { databaseOf, entry } from '../support/hand-made-database.ts';
 import { randomOf, runs, seedOfThisRun } from '../support/runs.ts';
 import { bytesOf } from '../support/sorted-model.ts';
-import { writeTable } from '../support/tree-on-disk.ts';
+import { TABLE_OPTIONS, writeTable } from '../support/tree-on-disk.ts';
 
 const codesOf = async (fileSystem: MemoryFileSystem): Promise<readonly VerifyCode[]> =>
   (await verify(DIRECTORY, { fileSystem })).findings.map(({ code }) => code);
@@ -156,6 +157,94 @@ describe('verify, on files that do not fit each other', () => {
   });
 });
 
+describe('verify, on a disk that fails', () => {
+  /** A killed database with tables, history and a log; its calls fail where a test wants it. */
+  async function failing(): Promise<FaultFileSystem> {
+    const memory = new MemoryFileSystem();
+    const store = await open(DIRECTORY, { fileSystem: memory });
+    await store.set('a', '1');
+    await store.flush();
+    await store.set('b', '2');
+    const image = memory.crashImage('all', () => 0);
+    await store.close();
+    return new FaultFileSystem(image);
+  }
+  const found = async (fileSystem: FaultFileSystem): Promise<readonly string[]> => {
+    const { findings } = await verify(DIRECTORY, { fileSystem });
+    expect(fileSystem.openPaths).toEqual([]);
+    return findings.map(({ code, file, reason }) => `${code} ${file.replace(/[0-9a-f]{32}/, '<id>')}: ${reason}`);
+  };
+
+  it.each([
+    ['open', /CURRENT$/, ['unreadable CURRENT: open failed with EIO']],
+    ['read', /MANIFEST/, [/^unreadable MANIFEST-\d+: read failed/]],
+    ['read', /\.ldb$/, [/^unreadable \d+\.ldb: read failed/, /^notCompared/]],
+    ['read', /db\/\d+\.log$/, [/^unreadable \d+\.log: read failed/]],
+    ['size', /db\/\d+\.log$/, [/^unreadable \d+\.log: size failed/]],
+    ['open', /STATE$/, [/^unreadable archive\/<id>\/STATE: open failed/]],
+    ['read', /STATE$/, [/^unreadable archive\/<id>\/STATE: read failed/]],
+    ['open', /archive.*\.log$/, [/^unreadable archive\/<id>\/\d+\.log: open failed/]],
+    ['list', /archive\/[0-9a-f]+$/, [/^unreadable archive: list failed/]],
+    ['read', /\.index$/, [/^unreadable archive: read failed/, /^unreadable archive\/<id>\/\d+\.log: read failed/]],
+  ] as const)('what it cannot %s (%s) is told, and it goes on', async (call, pattern, expected) => {
+    const fileSystem = await failing();
+    expect(await found(fileSystem)).toEqual([]);
+    fileSystem.plan = { code: 'EIO', arrives: 0, isHit: ({ name, path }) => name === call && pattern.test(path) };
+    const told = await found(fileSystem);
+    for (const one of expected) expect(told).toContainEqual(expect.stringMatching(one));
+  });
+
+  it('a table that can be read, and then no more, is told beside what was found', async () => {
+    for (const [code, isBad] of [
+      ['EIO', false],
+      ['short', true],
+    ] as const) {
+      const fileSystem = await failing();
+      let opens = 0;
+      fileSystem.plan = {
+        code,
+        arrives: 0,
+        isHit: ({ name, path }) => {
+          if (path.endsWith('.ldb') && name === 'open') opens += 1;
+          return opens > 1 && path.endsWith('.ldb') && name === 'read';
+        },
+      };
+      const told = await found(fileSystem);
+      expect(told).toHaveLength(1);
+      expect(told[0]).toMatch(isBad ? /^damaged \d+\.ldb/ : /^unreadable MANIFEST-\d+: read failed with EIO/);
+    }
+  });
+
+  it('a directory that cannot be looked at is an error, and one below a file is none', async () => {
+    const fileSystem = await failing();
+    await expect(verify(`${DIRECTORY}/CURRENT/deeper`, { fileSystem }).then()).rejects.toThrow(NotADatabaseError);
+    await expect(verify(`${DIRECTORY}/CURRENT`, { fileSystem }).then()).rejects.toThrow(NotADatabaseError);
+    fileSystem.plan = { code: 'EACCES', arrives: 0, isHit: ({ name }) => name === 'stat' };
+    await expect(verify(DIRECTORY, { fileSystem }).then()).rejects.toMatchObject({ code: 'IO', systemCode: 'EACCES' });
+  });
+
+  it('a log that the MANIFEST names, and that is missing, is told', async () => {
+    const fileSystem = await failing();
+    const logs = fileSystem.memory.paths().filter((path) => /db\/\d+\.log$/.test(path));
+    for (const log of logs) await fileSystem.remove(log);
+    expect(await found(fileSystem)).toContainEqual(expect.stringMatching(/^missing \d+\.log: .*it is missing$/));
+  });
+});
+
+describe('verify, on more than it looks at between two turns', () => {
+  it('compares every key, and tells of a key that a point read does not find', async () => {
+    const entries = Array.from({ length: 20_000 }, (_, index) =>
+      entry(`key ${String(index).padStart(6, '0')}`, index + 1),
+    );
+    const options = { ...TABLE_OPTIONS, blockBytesMax: 4096 };
+    const whole = await databaseOf((files) => [[1, writeTable(files, 5, entries, options)]], 30_000);
+    const told: number[] = [];
+    const report = await verify(DIRECTORY, { fileSystem: whole, onProgress: ({ bytes }) => told.push(bytes) });
+    expect([report.findings, report.keys, report.entries]).toEqual([[], 20_000, 20_000]);
+    expect(told).toEqual(told.toSorted((a, b) => a - b));
+  });
+});
+
 describe('verify, as it is called', () => {
   it('refuses what is no database, or another order of keys', async () => {
     const fileSystem = new MemoryFileSystem();
@@ -170,6 +259,7 @@ describe('verify, as it is called', () => {
     await expect(verify('/empty', { fileSystem }).then()).rejects.toThrow(ComparatorMismatchError);
     expect(() => verify('/empty', { fileSystem, findingsMax: 0 })).toThrow(OutOfRangeError);
     expect(() => verify('')).toThrow(TypeError);
+    expect(() => verify('/empty', { fileSystem, onProgress: 1 as never })).toThrow(TypeError);
   });
 
   it('tells its progress up to the end, changes nothing, and can be aborted', async () => {

@@ -25,7 +25,7 @@ import { claimsOfLogs } from '../history/log-claims.ts';
 import { readCurrent } from '../manifest/current-file.ts';
 import { type ManifestState, readManifest } from '../manifest/read-manifest.ts';
 import { compareUserKeysOf, type TableMeta } from '../manifest/table-meta.ts';
-import { NO_CLAIMS } from '../wal/log-recovery.ts';
+import { type LogClaims, NO_CLAIMS } from '../wal/log-recovery.ts';
 import { compareReads } from './compare-reads.ts';
 import { VerifyContext, type VerifyPorts } from './verify-context.ts';
 import { verifyHistory } from './verify-history.ts';
@@ -235,18 +235,29 @@ class DatabaseCheck {
   async #checkLogs(state: ManifestState | undefined): Promise<CheckedLogs> {
     const logNumber = state?.logNumber ?? 0;
     const logs = this.#names
-      .map((name) => ({ name, parsed: parseFileName(name) }))
-      .filter(({ parsed }) => parsed?.kind === 'log')
-      .map(({ name, parsed }) => ({ name, number: parsed?.fileNumber ?? 0 }))
+      .flatMap((name) => {
+        const parsed = parseFileName(name);
+        return parsed?.kind === 'log' ? [{ name, number: parsed.fileNumber }] : [];
+      })
       .filter(({ number }) => number >= logNumber || number === state?.previousLogNumber)
       .sort((a, b) => a.number - b.number);
     if (logNumber !== 0 && !this.#names.includes(logName(logNumber))) {
       const reason = 'the MANIFEST, which may have lost its end, names it, and it is missing';
       this.#context.add('missing', logName(logNumber), undefined, reason);
     }
-    const { fileSystem, location } = this.#context;
-    const claims = state === undefined ? NO_CLAIMS : await claimsOfLogs(fileSystem, location, state);
+    const claims = state === undefined ? NO_CLAIMS : await this.#claimsOfLogs(state);
     return verifyLogs(this.#context, logs, this.#tablesLast, claims);
+  }
+
+  /** Indexes that cannot be read say nothing; the logs are checked without them. */
+  async #claimsOfLogs(state: ManifestState): Promise<LogClaims> {
+    const { fileSystem, location } = this.#context;
+    try {
+      return await claimsOfLogs(fileSystem, location, state);
+    } catch (error) {
+      this.#context.failed(error, ARCHIVE_DIRECTORY, 'history');
+      return NO_CLAIMS;
+    }
   }
 
   async #checkHistory(state: ManifestState): Promise<number> {

@@ -57,8 +57,8 @@ async function indexNumbers(fileSystem: FileSystem, path: string): Promise<numbe
     if (error instanceof IoError && error.systemCode === 'ENOENT') return [];
     throw error;
   });
-  return names
-    .map(parseArchiveName)
-    .filter((parsed) => parsed?.kind === 'index')
-    .map((parsed) => parsed?.fileNumber ?? 0);
+  return names.flatMap((name) => {
+    const parsed = parseArchiveName(name);
+    return parsed?.kind === 'index' ? [parsed.fileNumber] : [];
+  });
 }

@@ -330,9 +330,10 @@ class Repair {
     const previous = this.#state?.previousLogNumber ?? 0;
     const logs: LogFile[] = [];
     const numbers = this.#names
-      .map(parseFileName)
-      .filter((parsed) => parsed?.kind === 'log')
-      .map((parsed) => parsed?.fileNumber ?? 0)
+      .flatMap((name) => {
+        const parsed = parseFileName(name);
+        return parsed?.kind === 'log' ? [parsed.fileNumber] : [];
+      })
       .filter((number) => number >= from || number === previous)
       .sort((a, b) => a - b);
     for (const number of numbers) {

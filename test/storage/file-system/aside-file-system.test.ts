@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { IoError } from '../../../src/errors.ts';
 import { AsideFileSystem } from '../../../src/storage/file-system/aside-file-system.ts';
 import type { FileSystem } from '../../../src/storage/file-system/file-system.ts';
+import { Fault } from '../../../src/storage/file-system/memory-faults.ts';
 import { MemoryFileSystem } from '../../../src/storage/file-system/memory-file-system.ts';
 import { bytesOf, textOf } from '../../support/sorted-model.ts';
 import { runsOf } from '../../support/runs.ts';
@@ -65,6 +66,37 @@ const census = (files: FileSystem): Promise<unknown> =>
       .concat(['/d/a', '/d/b', '/d/e/a'].map((path): Call => ({ do: 'read', path })))
       .map((one) => answer(files, one)),
   );
+
+it('removes directories that are empty, of its own and of those below', async () => {
+  const below = await populated();
+  await below.makeDirectory('/d/empty');
+  const aside = new AsideFileSystem(below);
+  const codeOf = (done: Promise<void>): Promise<unknown> =>
+    done.then(
+      () => 'done',
+      (error: unknown) => (error instanceof IoError ? error.systemCode : error),
+    );
+  await aside.makeDirectory('/d/made/deep');
+  expect(await aside.realPath('/d/made/deep')).toBe('/d/made/deep');
+  expect(await aside.realPath('/d/e')).toBe('/d/e');
+  expect(await codeOf(aside.removeDirectory('/d/a'))).toBe('ENOTDIR');
+  expect(await codeOf(aside.removeDirectory('/d/none'))).toBe('ENOENT');
+  expect(await codeOf(aside.removeDirectory('/d/made'))).toBe('ENOTEMPTY');
+  expect(await codeOf(aside.removeDirectory('/d/e'))).toBe('ENOTEMPTY');
+  for (const path of ['/d/made/deep', '/d/made', '/d/empty']) {
+    expect(await codeOf(aside.removeDirectory(path))).toBe('done');
+    expect(await codeOf(aside.removeDirectory(path))).toBe('ENOENT');
+  }
+  expect(await aside.list('/d')).toEqual(['a', 'b', 'e']);
+  expect(await below.list('/d')).toEqual(['a', 'b', 'e', 'empty']);
+});
+
+it('makes nothing where it cannot be known what is there', async () => {
+  const below = new MemoryFileSystem({ onOperation: ({ name }) => (name === 'stat' ? new Fault('EIO') : undefined) });
+  await below.makeDirectory('/d');
+  await expect(new AsideFileSystem(below).create('/d/a')).rejects.toMatchObject({ systemCode: 'EIO' });
+  expect(await below.list('/d')).toEqual([]);
+});
 
 it('is as the file system would be, and leaves what is below as it was', async () => {
   const before = await census(await populated());

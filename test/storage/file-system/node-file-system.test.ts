@@ -191,6 +191,71 @@ describe('failures', () => {
     expect(readdirSync('/proc/self/fd').length).toBe(before);
   });
 
+  test('a closed file is asked nothing more, on the calling thread either', async () => {
+    const written = await fileSystem.create(join(root, 'a'));
+    await written.close();
+    const file = fileSystem.openForReadNow(join(root, 'a'));
+    await file.close();
+    const calls = [
+      () => file.sizeNow?.(),
+      () => file.readNow?.(new Uint8Array(1), 0),
+      () => written.reserveNow(1),
+      () => written.appendNow(bytesOf('x')),
+    ];
+    for (const call of calls) expect(call).toThrow(expect.objectContaining({ systemCode: 'EBADF', outcome: 'failed' }));
+    expect(await readFile(join(root, 'a'), 'utf8')).toBe('');
+  });
+
+  test('a read on the calling thread ends with the file', async () => {
+    await writeFile(join(root, 'a'), 'text');
+    const file = fileSystem.openForReadNow(join(root, 'a'));
+    const into = new Uint8Array(9);
+    expect([file.sizeNow?.(), file.readNow?.(into, 1)]).toEqual([4, 3]);
+    expect(new TextDecoder().decode(into.subarray(0, 3))).toBe('ext');
+    expect(file.readNow?.(into, 4)).toBe(0);
+    await file.close();
+  });
+
+  test('room that cannot be reserved, or given back, is an error of its own', async () => {
+    const file = await fileSystem.create(join(root, 'a'));
+    file.reserveNow(100);
+    const writeSync = vi.spyOn(fs, 'writeSync').mockReturnValueOnce(0);
+    expect(() => file.reserveNow(200)).toThrow(
+      expect.objectContaining({ operation: 'reserve', systemCode: 'EIO', outcome: 'unknown' }),
+    );
+    expect(writeSync).toHaveBeenCalledTimes(1);
+    vi.spyOn(fs, 'ftruncate').mockImplementationOnce(((_: number, __: number, done: (error: Error) => void) => {
+      setImmediate(done, systemError('EIO'));
+    }) as typeof fs.ftruncate);
+    expect(await failure(file.trim())).toMatchObject({ operation: 'trim', systemCode: 'EIO', outcome: 'unknown' });
+    await file.trim();
+    expect((await stat(join(root, 'a'))).size).toBe(0);
+    file.reserveNow(100);
+    failOnce('fdatasync', 'EIO');
+    await failure(file.sync());
+    expect(() => file.reserveNow(100)).toThrow(expect.objectContaining({ operation: 'reserve', outcome: 'failed' }));
+    expect(await failure(file.trim())).toMatchObject({ operation: 'trim', systemCode: 'EIO', outcome: 'failed' });
+    await file.close();
+  });
+
+  test('directories are made once, however many make them; no file or link becomes one', async () => {
+    await Promise.all(Array.from({ length: 8 }, () => fileSystem.makeDirectory(join(root, 'x/y/z'))));
+    expect(await fileSystem.stat(join(root, 'x/y/z'))).toMatchObject({ kind: 'directory' });
+    await writeFile(join(root, 'a'), 'text');
+    expect(await failure(fileSystem.makeDirectory(join(root, 'a')))).toMatchObject({ systemCode: 'ENOTDIR' });
+    expect(await failure(fileSystem.makeDirectory(join(root, 'a/b')))).toMatchObject({ systemCode: 'ENOTDIR' });
+    await symlink(join(root, 'nowhere'), join(root, 'dangling'));
+    expect(await failure(fileSystem.makeDirectory(join(root, 'dangling')))).toMatchObject({ systemCode: 'EEXIST' });
+    await expect(lstat(join(root, 'nowhere'))).rejects.toThrow();
+  });
+
+  test.runIf(process.platform === 'linux')('a directory where none can be made is an error', async () => {
+    expect(await failure(fileSystem.makeDirectory('/proc/alluvium'))).toMatchObject({
+      operation: 'makeDirectory',
+      systemCode: 'ENOENT',
+    });
+  });
+
   test('a new directory whose parent cannot be synced is taken back', async () => {
     failOnce('fsync', 'EIO');
     expect(await failure(fileSystem.makeDirectory(join(root, 'd')))).toMatchObject({ systemCode: 'EIO' });

@@ -333,6 +333,45 @@ describe('generation files, for platforms without a better lock', () => {
   });
 });
 
+describe('on a platform without named sockets', () => {
+  const platform = process.platform;
+  beforeEach(() => {
+    Object.defineProperty(process, 'platform', { value: 'darwin' });
+  });
+  afterEach(() => {
+    Object.defineProperty(process, 'platform', { value: platform });
+  });
+
+  test('the lock is a file that tells who holds it, and another process that has one is respected', async () => {
+    const lock = await fileSystem.lock(directory, US);
+    expect(parseHolder(readFileSync(join(directory, 'LOCK.1'), 'utf8'))).toEqual(US);
+    await lock.release();
+    expect(JSON.parse(readFileSync(join(directory, 'LOCK.2'), 'utf8'))).toEqual({ isFree: true });
+    const { child } = await hold('generation');
+    expect((await refusal()).holder).toEqual({ pid: child.pid, since: SINCE });
+    await release(child);
+    await lockAndRelease();
+  });
+
+  test('a lock that cannot be given back is told, and all else of it is free', async () => {
+    const lock = await fileSystem.lock(directory, US);
+    rmSync(directory, { recursive: true });
+    await expect(lock.release()).rejects.toMatchObject({ code: 'IO', systemCode: 'ENOENT' });
+    mkdirSync(directory);
+    await lockAndRelease();
+  });
+});
+
+test('a lock is taken also where no note can be left', async () => {
+  mkdirSync(join(directory, 'alluvium.lock'));
+  writeFileSync(join(directory, 'LOCK.txt'), 'no generation');
+  const lock = await fileSystem.lock(directory, US);
+  expect((await refusal()).holder).toEqual(US);
+  await lock.release();
+  expect((await takeGeneration(directory, SINCE, false)).kind).toBe('taken');
+  expect(readdirSync(directory)).toContain('alluvium.lock');
+});
+
 test('a note is a process number and perhaps a date, or nothing', () => {
   expect(parseHolder('{"pid":7,"since":"2024-01-02T03:04:05.000Z"}')).toEqual({
     pid: 7,

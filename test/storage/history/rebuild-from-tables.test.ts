@@ -9,7 +9,7 @@ import { KIND_DELETE, KIND_SET } from '../../../src/storage/read/internal-iterat
 import { FaultFileSystem } from '../../support/fault-file-system.ts';
 import { runsOf } from '../../support/runs.ts';
 import type { TableEntry } from '../../support/table-entries.ts';
-import { tableCacheOf, versionOf, writeTable } from '../../support/tree-on-disk.ts';
+import { TABLE_OPTIONS, tableCacheOf, versionOf, writeTable } from '../../support/tree-on-disk.ts';
 
 const text = new TextEncoder();
 const entryOf = (sequence: number, key = `key ${sequence % 7}`): TableEntry => {
@@ -91,6 +91,36 @@ describe('changes out of tables', () => {
     const large = { ...table, fileBytes: 2 ** 28 + 1 };
     expect(await rebuilt(fileSystem, versionOf([[large]]), 1, 1)).toBeUndefined();
     await expect(rebuilt(fileSystem, versionOf([[table]]), 1, 1)).rejects.toMatchObject({ code: 'CORRUPTION' });
+  });
+
+  it('are looked for in turns, and not held in memory beyond a bound', { timeout: 60_000 }, async () => {
+    const fileSystem = new MemoryFileSystem();
+    await fileSystem.makeDirectory('/db');
+    const many = writeTable(
+      fileSystem,
+      4,
+      sequencesFrom(1, 9000).map((sequence) => entryOf(sequence)),
+      { ...TABLE_OPTIONS, blockBytesMax: 4096 },
+    );
+    let turns = 0;
+    const tables = tableCacheOf(fileSystem);
+    const turn = (): Promise<void> => Promise.resolve(void (turns += 1));
+    expect(await rebuildFromTables(versionOf([[many]]), tables, turn, [1, 9000], 0)).toHaveLength(9000);
+    expect(turns).toBe(2);
+    await tables.closeAll();
+    const large = (count: number) =>
+      writeTable(
+        fileSystem,
+        5,
+        sequencesFrom(1, count).map((sequence) => ({
+          ...entryOf(sequence),
+          kind: KIND_SET,
+          value: new Uint8Array(2 ** 20),
+        })),
+        { ...TABLE_OPTIONS, compression: 'snappy' },
+      );
+    expect(await rebuilt(fileSystem, versionOf([[large(63)]]), 1, 63)).toHaveLength(63);
+    expect(await rebuilt(fileSystem, versionOf([[large(64)]]), 1, 64)).toBeUndefined();
   });
 
   it('leave no table open when one cannot be read', async () => {

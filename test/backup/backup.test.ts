@@ -26,6 +26,7 @@ import {
   verify,
 } from '../../src/index.ts';
 import { checkWhole, restoreBackup, stampOf } from '../../src/storage/backup/restore-backup.ts';
+import { readHistoryState } from '../../src/storage/history/history-state.ts';
 import { linkOrCopy } from '../../src/storage/backup/place-file.ts';
 import { EngineProcesses } from '../support/engine-process.ts';
 import { FaultFileSystem } from '../support/fault-file-system.ts';
@@ -351,6 +352,9 @@ describe('a backup of files that the disk does not give', () => {
     set(() => undefined);
     expect(placed.length).toBeGreaterThan(2);
     expect(segments.map((path) => path.slice(-10))).toEqual(expect.arrayContaining(placed));
+    const [state = ''] = filesOf(fileSystem, '/copies/backup/archive').filter((path) => path.endsWith('STATE'));
+    const history = await readHistoryState(fileSystem, state.slice(0, -'/STATE'.length));
+    expect(history?.segments[0]?.firstSequence).toBe(history?.start); // none of before is named
     expect((await verify('/copies/backup', { fileSystem })).findings).toEqual([]);
     const copy = await open('/copies/backup', { fileSystem });
     await copy.set('new', '1');

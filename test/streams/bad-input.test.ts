@@ -16,6 +16,7 @@ import {
   NotADatabaseError,
   open,
   openInMemory,
+  OutOfRangeError,
   type OpenOptions,
   type Store,
   ValueTooLargeError,
@@ -498,6 +499,37 @@ describe('a store', () => {
     const second = await opened(fileSystem);
     expect(text(await second.get('k'))).toBe('v');
     await second.close();
+  });
+
+  it('that is open for reading only tells figures of what is there, and of no log', async () => {
+    const fileSystem = await closedDatabase();
+    const store = await opened(fileSystem, { readOnly: true });
+    expect(store.stats()).toMatchObject({
+      sequence: 3,
+      durableSequence: 3,
+      syncs: 0,
+      logBytesWritten: 0,
+      writeAmplification: 0,
+      waitingWrites: 0,
+    });
+    await store.close();
+  });
+
+  it('refuses options of a scan that are none, at the call', async () => {
+    const store = await openInMemory();
+    expect(() => store.scan({ reverse: 1 as never })).toThrow(InvalidArgumentError);
+    expect(() => store.scan({ limit: '1' as never })).toThrow(InvalidArgumentError);
+    for (const limit of [-1, 0.5, NaN, 2 ** 53]) expect(() => store.scan({ limit })).toThrow(OutOfRangeError);
+    await store.close();
+  });
+
+  it('takes at most 2^24 lines in a batch, and reads no further', async () => {
+    const store = await openInMemory();
+    const lines = new Array<WriteOperation>(2 ** 24 + 1); // all of them holes
+    expect(() => store.write(lines)).toThrow(OutOfRangeError);
+    lines.length -= 1;
+    expect(() => store.write(lines)).toThrow(InvalidArgumentError);
+    await store.close();
   });
 
   it('refuses everything after its close, with ClosedError', async () => {

@@ -1,7 +1,7 @@
 // Goal: a stream of a range that nothing is written to tells its place now and then: one that history does not leave behind, and
 // that leads on without a gap and without a repeat. Method: real timers of a few milliseconds; random writes and places.
 import { afterEach, describe, expect, it } from 'vitest';
-import { type ChangeEvent, type ChangesOptions, openInMemory, type OpenOptions, type Store } from 'alluvium';
+import { type ChangeEvent, type ChangesOptions, openInMemory, type OpenOptions, type Store } from '../../src/index.ts';
 import { randomOf, runs, seedOfThisRun } from '../support/runs.ts';
 import { inTime } from '../support/waiting.ts';
 

@@ -12,7 +12,12 @@ import {
   OutOfRangeError,
 } from '../../src/errors.ts';
 import type { Change } from '../../src/model.ts';
-import type { BatchConsumerOptions, ConsumerOptions, Delivery } from '../../src/streams/consumer-options.ts';
+import {
+  type BatchConsumerOptions,
+  checkConsumerOptions,
+  type ConsumerOptions,
+  type Delivery,
+} from '../../src/streams/consumer-options.ts';
 import { Consumers } from '../../src/streams/consumers.ts';
 import { cursorAt, turns } from '../support/consumer-ports.ts';
 import {
@@ -670,11 +675,21 @@ describe('bad input', () => {
     ['an ack that is none', { ack: 'never' }],
     ['a durability that is none', { durability: 'maybe' }],
     ['a partitionBy that is none', { partitionBy: 'key' }],
+    ['a count that is no number', { inFlightMax: '1' }],
+    ['a date that is none', { from: new Date(NaN) }],
     ['batch and partitionBy', { batch: { changesMax: 1 }, partitionBy: nothing }],
     ['a batch that is none', { batch: 5 }],
     ['a back-off that is none', { backOff: null }],
   ])('%s is refused at the call', (_what, options) => {
     expect(() => consumerOf(world(), { handle: nothing, ...options })).toThrow(InvalidArgumentError);
+  });
+
+  it('may begin at a date, try for ever, and must be there', () => {
+    const from = new Date(7);
+    const settings = checkConsumerOptions({ handle: nothing, from, attemptsMax: Infinity });
+    from.setTime(9); // a copy
+    expect(settings).toMatchObject({ from: new Date(7), attemptsMax: Infinity });
+    expect(() => checkConsumerOptions(undefined as never)).toThrow(InvalidArgumentError);
   });
 
   it.each<object>([

@@ -10,6 +10,13 @@ import {
   type WriteOperation,
   type WriteOptions,
 } from '../../src/index.ts';
+import * as E from 'fp-ts/lib/Either.js';
+import { KIND_SET } from '../../src/storage/read/internal-iterator.ts';
+import { decodeRecord } from '../../src/streams/idempotency.ts';
+import { brokenFrom } from '../support/broken-bytes.ts';
+import { databaseOf } from '../support/hand-made-database.ts';
+import { bytesOf } from '../support/sorted-model.ts';
+import { writeTable } from '../support/tree-on-disk.ts';
 import { EXPIRY_PREFIX, IDEMPOTENCY_PREFIX } from '../../src/storage/reserved.ts';
 import { DelayedFileSystem } from '../support/delayed-file-system.ts';
 import { FaultFileSystem } from '../support/fault-file-system.ts';
@@ -303,6 +310,50 @@ describe('a crash', () => {
       await after.close();
     }
     expect(kept).toBeGreaterThan(100);
+  });
+});
+
+describe('an answer that is none', () => {
+  const record = (bytes: readonly number[]) => ({
+    key: bytesOf(`${IDEMPOTENCY_PREFIX}k`),
+    sequence: 1,
+    kind: KIND_SET,
+    value: Uint8Array.from(bytes),
+  });
+  const line = (key: string, sequence: number) => ({
+    key: bytesOf(expiryKey(0, key)),
+    sequence,
+    kind: KIND_SET,
+    value: new Uint8Array(0),
+  });
+
+  it('is told with its reason, whatever its bytes are', () => {
+    const whole = [1, 7, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
+    expect(decodeRecord(Uint8Array.from(whole))).toEqual(E.right({ sequence: 7, expiresAtMs: 8, digest: 9 }));
+    const none = 'are no record of an idempotent write';
+    expect(decodeRecord(new Uint8Array(0))).toEqual(E.left(`0 bytes of version none ${none}`));
+    expect(decodeRecord(Uint8Array.from(whole.slice(1)))).toEqual(E.left(`24 bytes of version 7 ${none}`));
+    expect(decodeRecord(Uint8Array.from(whole.with(0, 2)))).toEqual(E.left(`25 bytes of version 2 ${none}`));
+    for (const last of [8, 16, 24]) {
+      expect(E.isLeft(decodeRecord(Uint8Array.from(whole.with(last, 0xff))))).toBe(true); // above 2^53 - 1
+    }
+    expect(() => decodeRecord(brokenFrom(Uint8Array.from(whole), 5))).toThrow('a bug');
+  });
+
+  it('refuses writes with its key, and is left as it is by the sweep', async () => {
+    const fileSystem = await databaseOf((files) => [
+      [1, writeTable(files, 5, [record([9]), line('k', 2), line('gone', 3)])],
+    ]);
+    const clock = new SetClock();
+    const store = await openStore({ fileSystem, clock });
+    await expect(write(store, 'k', [set('a')])).rejects.toMatchObject({ code: 'SCHEMA' });
+    expect(await store.has('a')).toBe(false);
+    clock.fire(MINUTE_MS);
+    await until('the sweep', () => store.stats().sequence === 101);
+    expect(await store.has(expiryKey(0, 'gone'))).toBe(false);
+    expect(await store.has(expiryKey(0, 'k'))).toBe(true);
+    expect(await store.get(`${IDEMPOTENCY_PREFIX}k`)).toEqual(Uint8Array.of(9));
+    await write(store, 'other', [set('a')]);
   });
 });
 

@@ -7,6 +7,7 @@ process.env['ALLUVIUM_SEED'] = '1';
 const config: ViteUserConfig = defineConfig({
   test: {
     include: (process.env['ALLUVIUM_MUTATION_TESTS'] ?? 'test/storage/**/*.test.ts').split(' '),
+    setupFiles: ['test/mutation/setup.ts'],
     testTimeout: 10_000,
     typecheck: { enabled: false },
   },

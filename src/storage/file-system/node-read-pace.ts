@@ -8,8 +8,9 @@
  * - As long as reads on this thread are fast, they are done there; but for no longer than a slice of time in one turn of
  *   the event loop. Then the others wait for the next turn.
  * - One slow read may be bad luck: another process had the processor. After a second one among the next 16, the next 16 go
- *   to the background, and then one is tried here again. Each time that is slow, too, twice as many go, up to 8,192: on a
- *   disk that takes 10 ms, that is one late turn in as many reads.
+ *   to the background, and then this thread is tried again. Each time two are slow again, twice as many go, up to 8,192: on a
+ *   disk that takes 10 ms, that is two late turns in as many reads. (One was tried at first, and what had been cold once was read in
+ *   the background for minutes.)
  */
 
 /** Milliseconds. No page cache takes as long, and no disk is as fast. */
@@ -55,6 +56,7 @@ export class ReadPace {
     if (bytes > READ_BYTES_MAX) return false;
     if (this.#backgroundReadsLeft > 0) {
       this.#backgroundReadsLeft -= 1;
+      this.#suspicion = 0;
       return false;
     }
     if (this.#nextTurn !== undefined) return this.#nextTurn;

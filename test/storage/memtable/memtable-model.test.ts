@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Memtable } from '../../../src/storage/memtable/memtable.ts';
 import { KIND_DELETE, KIND_SET, SEQUENCE_MAX } from '../../../src/storage/read/internal-iterator.ts';
+import { runsOf } from '../../support/runs.ts';
 import {
   add,
   collectBackwards,
@@ -101,7 +102,7 @@ describe('Memtable against a sorted array', { timeout: 60_000 }, () => {
           expectSame([current(iterator)], [firstFrom(sorted, { key: wanted, sequence })]);
         }
       }),
-      { numRuns: 50 },
+      runsOf(50),
     );
   });
 
@@ -150,7 +151,7 @@ describe('Memtable against a sorted array', { timeout: 60_000 }, () => {
           expectSame([current(iterator)], [at]);
         }
       }),
-      { numRuns: 100 },
+      runsOf(100),
     );
   });
 

@@ -106,8 +106,9 @@ class Round {
       const figures = Object.entries(answer.figures).map(([figure, value]) => `${figure} ${value.toPrecision(4)}`);
       onProgress(`${name}  ${question.name}  ${variant.name}  ${figures.join('  ')}`);
     } catch (error) {
-      outcome.failure = error instanceof Error ? error.message : String(error);
-      onProgress(`${name}  ${question.name}  ${variant.name}  FAILED: ${outcome.failure}`);
+      const complaint = error instanceof Error ? error.message : String(error);
+      outcome.failure = reasonIn(complaint);
+      onProgress(`${name}  ${question.name}  ${variant.name}  FAILED: ${complaint}`);
     }
   }
 
@@ -190,3 +191,6 @@ async function runChild(order) {
     clearTimeout(timeout);
   }
 }
+
+/** Of what a process says before it ends: the error, without the place in a file of this machine. @param {string} complaint */
+const reasonIn = (complaint) => /^\w*Error: .*$/m.exec(complaint)?.[0] ?? complaint.split('\n')[0] ?? '';

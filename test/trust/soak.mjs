@@ -29,8 +29,11 @@ const CLIENTS = 16;
 const CONSUMERS = 10;
 /** What the process holds, in V8's heap and outside of it: caches, memtables, and the buffers of all who work with it. */
 const HELD_MAX = options.blockCacheBytesMax + options.tableCacheBytesMax + 4 * options.memtableBytesMax + 128 * MIB;
-/** RSS has on top of it Node itself, the heap of the worker, and what malloc keeps of the many small pieces it was given back. */
-const RSS_MAX = HELD_MAX + 128 * MIB;
+/**
+ * RSS has on top of it: Node's code and data as they are loaded; the space for young objects, here and in the worker; and the values
+ * that callers were given and have dropped, of which V8 lets 64 MiB lie (`kExternalAllocationSoftLimit`) before it collects.
+ */
+const RSS_MAX = HELD_MAX + 48 * MIB + (32 + 8) * MIB + 64 * MIB;
 /** Levels 1 and 2 may be full beside the last one, and a compaction has its inputs and outputs at once. */
 const TWO_LEVELS = options.level1BytesMax * 11;
 const SAMPLE_MS = 2_000;

@@ -11,7 +11,7 @@ const config: ViteUserConfig = defineConfig({
     reporters: summaryFile === undefined ? ['default'] : ['default', ['json', { outputFile: summaryFile }]],
     // Of the whole, 95 %; of what bytes become values by, and of what has to be found again after a crash: every branch.
     coverage: {
-      include: ['src/**'],
+      include: ['src/**/*.ts'],
       thresholds: {
         branches: 95,
         functions: 95,

@@ -1,5 +1,5 @@
 // `npm run build:wasm`: assembles src/storage/codec/snappy.wat, and writes it as text into a module beside it, so that neither a
-// build nor a bundler has to know of another kind of file. `test/storage/codec/snappy-block.test.ts` fails when one is older.
+// build nor a bundler has to know of another kind of file. `test/storage/codec/snappy.test.ts` fails when the two differ.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assemble } from './assemble.mjs';

@@ -34,10 +34,14 @@ let quick: { readonly memory: Uint8Array<ArrayBuffer>; readonly decompress: Deco
 
 function begin(): void {
   if (typeof WebAssembly === 'undefined') return;
-  const pages = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES });
-  const module = new WebAssembly.Module(Buffer.from(SNAPPY_MODULE, 'base64'));
-  const { exports } = new WebAssembly.Instance(module, { alluvium: { memory: pages } });
-  quick = { memory: new Uint8Array(pages.buffer), decompress: exports.decompress };
+  try {
+    const pages = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES });
+    const module = new WebAssembly.Module(Buffer.from(SNAPPY_MODULE, 'base64'));
+    const { exports } = new WebAssembly.Instance(module, { alluvium: { memory: pages } });
+    quick = { memory: new Uint8Array(pages.buffer), decompress: exports.decompress };
+  } catch {
+    // A process whose addresses are limited (`ulimit -v`) has no room for it: a memory reserves gigabytes of them. A read goes on.
+  }
 }
 
 /**

@@ -237,9 +237,16 @@ it('WebAssembly is what its source makes', async () => {
   expect(await assemble(source)).toBe(SNAPPY_MODULE);
 });
 
-it('does without WebAssembly where there is none', async () => {
+function NoRoom(): never {
+  throw new RangeError('could not allocate memory');
+}
+
+it.each([
+  ['where there is none', undefined],
+  ['where there is no room for it', { Memory: NoRoom }],
+])('does without WebAssembly %s', async (_where, found) => {
   vi.resetModules();
-  vi.stubGlobal('WebAssembly', undefined);
+  vi.stubGlobal('WebAssembly', found);
   try {
     const elsewhere = await import('../../../src/storage/codec/snappy-block.ts');
     const stream = compress(Buffer.alloc(300, 'abc'));

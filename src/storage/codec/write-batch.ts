@@ -24,7 +24,7 @@ export const BATCH_HEADER_BYTES = 12;
 const COUNT_OFFSET = 8;
 const CAPACITY_BYTES_MIN = 4096;
 /** {@link BatchBuffer.reset} keeps memory up to here: one large batch must not hold its memory for ever. */
-const KEPT_BYTES_MAX: number = 1024 * 1024;
+const KEPT_BYTES_MAX: number = 2 * 1024 * 1024;
 /** Up to here a loop copies faster than `set` does. */
 const LOOP_BYTES_MAX = 48;
 
@@ -86,7 +86,7 @@ export class BatchBuffer {
     this.#length = length;
   }
 
-  /** Forgets all batches. Memory is kept up to 1 MiB. */
+  /** Forgets all batches. Memory is kept up to 2 MiB: a group with a value of 1 MiB is a little more than that. */
   reset(): void {
     this.#length = 0;
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#replaceMemory(new Uint8Array(CAPACITY_BYTES_MIN));

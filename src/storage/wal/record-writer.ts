@@ -4,7 +4,7 @@ import { BLOCK_BYTES, FIRST, FULL, HEADER_BYTES, LAST, MIDDLE } from './record-f
 
 const STAGING_BYTES_MIN = 65_536;
 /** A larger buffer was made for a huge record, and is not kept. */
-const STAGING_BYTES_KEPT_MAX = 1_048_576;
+const STAGING_BYTES_KEPT_MAX = 2_097_152;
 /** Below this, a loop copies faster than `set`, which needs a view of the source. */
 const LOOP_COPY_BYTES_MAX = 32;
 

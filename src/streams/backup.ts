@@ -208,9 +208,11 @@ async function restoreTo(
   const { signal, mayLink } = options;
   await NewDirectory.checkFree(fileSystem, to);
   const ports = { fileSystem, yieldTurn: () => yieldTurn(clock), onProgress: undefined, signal, findingsMax: 1000 };
-  const stamp = await stampOf(fileSystem, from).catch(() => ''); // the check tells why
+  // The check tells more of what is wrong there than this would.
+  const stamp = await stampOf(fileSystem, from).catch((error: unknown) => ({ error }));
   const report = await verifyDatabase(from, ports);
   checkWhole(report);
+  if (typeof stamp !== 'string') throw stamp.error; // it was for a moment
   const { lastSequence, location, bytes } = report;
   const target = await NewDirectory.begin(fileSystem, to, { pid: process.pid, since: clock.date() });
   try {

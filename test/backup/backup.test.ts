@@ -597,6 +597,8 @@ describe('restore', () => {
     const cases = [
       ['stat', /new\.partial\/\d+\.log$/],
       ['stat', /^\/db$/],
+      ['list', /^\/db$/], // was "somebody has the database open"
+      ['stat', /^\/db\/MANIFEST/],
       ['link', /new\.partial.*\.log$/],
     ] as const;
     for (const [call, pattern] of cases) {

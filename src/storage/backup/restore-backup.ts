@@ -7,7 +7,7 @@
  */
 import { CorruptionError, IoError } from '../../errors.ts';
 import { CURRENT, logName, manifestName, parseFileName, pathOf, tableName, tableNames } from '../file-names.ts';
-import type { FileSystem } from '../file-system/file-system.ts';
+import type { FileStat, FileSystem } from '../file-system/file-system.ts';
 import { databaseIdOf } from '../history/database-id.ts';
 import { archivePath, parseArchiveName, segmentName } from '../history/history-names.ts';
 import { readHistoryState, writeHistoryState } from '../history/history-state.ts';
@@ -24,11 +24,15 @@ export function checkWhole({ isWhole, findings, location }: VerifyReport): void 
   throw new CorruptionError(first?.file ?? location, first?.offset ?? 0, first?.reason ?? 'it is not whole');
 }
 
-/** What changes in a directory when somebody writes to the database in it. */
+/**
+ * What changes in a directory when somebody writes to the database in it.
+ *
+ * @throws IoError when it cannot be looked at
+ */
 export async function stampOf(fileSystem: FileSystem, location: string): Promise<string> {
   const names = (await fileSystem.list(location)).filter((name) => parseFileName(name) !== undefined);
   const sizes = names.map(async (name) => {
-    const stat = await fileSystem.stat(pathOf(location, name)).catch(() => undefined); // it has just gone
+    const stat = await statIfThere(fileSystem, pathOf(location, name));
     return `${name} ${stat?.size ?? 'gone'}`;
   });
   return (await Promise.all(sizes)).join();
@@ -110,12 +114,14 @@ async function restoreHistory(
   });
 }
 
-async function isThere(fileSystem: FileSystem, path: string): Promise<boolean> {
+const isThere = async (fileSystem: FileSystem, path: string): Promise<boolean> =>
+  (await statIfThere(fileSystem, path)) !== undefined;
+
+async function statIfThere(fileSystem: FileSystem, path: string): Promise<FileStat | undefined> {
   try {
-    await fileSystem.stat(path);
-    return true;
+    return await fileSystem.stat(path);
   } catch (error) {
-    if (error instanceof IoError && error.systemCode === 'ENOENT') return false;
+    if (error instanceof IoError && error.systemCode === 'ENOENT') return undefined;
     throw error;
   }
 }

@@ -109,7 +109,7 @@ export class ClosedError extends EngineError {
   readonly code = 'CLOSED';
 
   constructor(what: string, options?: ErrorOptions) {
-    super(`the ${what} is closed. Open it again to use it.`, options);
+    super(`the ${what} is closed. ${what === 'snapshot' ? 'Take a new one' : 'Open it again to use it'}.`, options);
     this.name = 'ClosedError';
   }
 }

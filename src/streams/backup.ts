@@ -7,14 +7,13 @@
  * Writers are not held up: the flush goes through the write pipeline as any other, and what it has made into tables is one
  * moment, whatever is written beside it.
  */
-import { AbortedError, ClosedError, CorruptionError, InvalidArgumentError } from '../errors.ts';
+import { AbortedError, ClosedError, InvalidArgumentError } from '../errors.ts';
 import type { SequenceNumber } from '../model.ts';
 import { NewDirectory } from '../storage/backup/new-directory.ts';
 import type { PlaceCounter } from '../storage/backup/place-file.ts';
-import { checkWhole, restoreBackup, stampOf } from '../storage/backup/restore-backup.ts';
+import { checkWhole, inUse, restoreBackup, stampOf } from '../storage/backup/restore-backup.ts';
 import { backupBytes, type BackupMoment, writeBackup } from '../storage/backup/write-backup.ts';
 import { flag } from '../storage/check-option.ts';
-import { CURRENT } from '../storage/file-names.ts';
 import type { FileSystem } from '../storage/file-system/file-system.ts';
 import { NodeFileSystem } from '../storage/file-system/node-file-system.ts';
 import type { LogArchive } from '../storage/history/log-archive.ts';
@@ -189,7 +188,7 @@ export class Backups {
  * @param to - a directory that is not there yet, or is empty
  * @throws (at the call) InvalidArgumentError
  * @returns fails with AlreadyExistsError, NotADatabaseError, CorruptionError (the first thing that was found; nothing is
- *   restored), LockedError (somebody restores to the same place), IoError, NoSpaceError, AbortedError
+ *   restored), LockedError (somebody wrote to it meanwhile, or restores to the same place), IoError, NoSpaceError, AbortedError
  */
 export function restore(from: string, to: string, options: RestoreOptions = {}): Operation<BackupReport> {
   checkPath('from', from);
@@ -220,7 +219,7 @@ async function restoreTo(
     const settings = { mayLink, lastSequence, nextEpoch: nextEpochBy(clock) };
     await restoreBackup(fileSystem, location, target.path, settings, counter);
     if ((await stampOf(fileSystem, location)) !== stamp) {
-      throw new CorruptionError(CURRENT, 0, 'somebody has the database open, and wrote to it while it was copied');
+      throw inUse(location, 'it was written to while it was copied');
     }
     throwIfAborted(signal, 'the restore');
     return reportOf(await target.finish(), lastSequence, counter);

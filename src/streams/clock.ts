@@ -45,18 +45,28 @@ export const SLICE_MS = 4;
 /** Resolves when the event loop has had a turn. */
 export const yieldTurn = (clock: Clock): Promise<void> => new Promise((resolve) => clock.afterTurn(resolve));
 
-/** Resolves after so many milliseconds, or when the signal aborts. */
-export const waitMs = (clock: Clock, ms: number, signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const end = (): void => {
-      cancel();
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const cancel = clock.setTimer(end, ms);
-    signal.addEventListener('abort', end);
-  });
+/**
+ * A pause before the next try. It keeps no process alive: whoever waits for that try ends the pause, and need not wait at all.
+ */
+export class Pause {
+  /** Resolves when the time is over, when the signal aborts, or at {@link end}. */
+  readonly over: Promise<void>;
+  readonly #cancelTimer: () => void;
+  #resolve: () => void = () => undefined;
+
+  constructor(clock: Clock, ms: number, signal: AbortSignal) {
+    this.over = new Promise((resolve) => (this.#resolve = resolve));
+    this.#cancelTimer = clock.setTimer(this.end, ms);
+    if (signal.aborted) this.end();
+    else signal.addEventListener('abort', this.end);
+    void this.over.then(() => signal.removeEventListener('abort', this.end));
+  }
+
+  readonly end = (): void => {
+    this.#cancelTimer();
+    this.#resolve();
+  };
+}
 
 const BACK_OFF_FIRST_MS = 50;
 const BACK_OFF_LONGEST_MS = 30_000;

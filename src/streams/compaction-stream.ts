@@ -22,7 +22,7 @@ import { tableOptionsFor } from '../storage/compaction/table-options.ts';
 import { LEVELS, rangeOf, type TableMeta, totalBytes, type UserKeyRange } from '../storage/manifest/table-meta.ts';
 import type { Version } from '../storage/manifest/version.ts';
 import type { Tree } from '../storage/tree.ts';
-import { backOffMs, type Clock, waitMs } from './clock.ts';
+import { backOffMs, type Clock, Pause } from './clock.ts';
 import type { EngineEvent } from './engine-events.ts';
 import type { Health } from './health.ts';
 import type { JobCounters } from './job-counters.ts';
@@ -54,6 +54,8 @@ export class CompactionStream {
   readonly #manual: ManualCompaction[] = [];
   #running: number | undefined;
   #failures = 0;
+  /** Before the next try of a compaction that has failed. */
+  #pause: Pause | undefined;
   /** Settles with the job that was begun last; never rejects. */
   #underWay: Promise<void> = Promise.resolve();
   #isStopped = false;
@@ -87,6 +89,7 @@ export class CompactionStream {
       };
       this.#manual.push(new ManualCompaction(this.#parts.tree.versions.current, { range, signal, finish }));
       this.#asked$.next();
+      this.#pause?.end(); // another one has failed: who asks need not wait for its next try
     });
   }
 
@@ -165,7 +168,8 @@ export class CompactionStream {
     // Whoever asked for it hears of it; the picker's own compactions are tried again.
     if (reason === 'manual') this.#manual.shift()?.finish(toError(error));
     onInstalled(); // whoever is stalled behind it is refused now
-    return from(waitMs(clock, retryInMs, closing));
+    this.#pause = new Pause(clock, retryInMs, closing);
+    return from(this.#pause.over);
   }
 }
 

@@ -245,12 +245,12 @@ export class Engine {
     });
   }
 
-  /** Resolves when everything acknowledged before the call is in tables. */
+  /** Resolves when everything acknowledged before the call is in tables; rejects when a flush fails before that. */
   async flush(): Promise<void> {
     const refusal = this.health.refusalOfWrite();
     if (refusal !== undefined) throw refusal;
     await this.#barrier();
-    await this.#flushes?.idle();
+    await this.#flushes?.flushed();
   }
 
   async compact(range: UserKeyRange, signal: AbortSignal | undefined): Promise<void> {

@@ -14,7 +14,7 @@ import { tableOptionsFor } from '../storage/compaction/table-options.ts';
 import type { TableJobExecutor } from '../storage/compaction/executor.ts';
 import type { Tree, WaitingMemtable } from '../storage/tree.ts';
 import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
-import { backOffMs, type Clock, waitMs } from './clock.ts';
+import { backOffMs, type Clock, Pause } from './clock.ts';
 import type { EngineEvent } from './engine-events.ts';
 import type { Health } from './health.ts';
 import type { JobCounters } from './job-counters.ts';
@@ -36,8 +36,8 @@ export interface FlushParts {
 
 interface Waiter {
   readonly isReady: () => boolean;
-  /** Whether a failure of a flush ends the wait. */
-  readonly isImpatient: boolean;
+  /** What a failure of a flush is to whoever waits; `undefined`: he goes on waiting. */
+  readonly refusalOf: ((error: unknown) => unknown) | undefined;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -49,6 +49,8 @@ export class FlushStream {
   #waiters: Waiter[] = [];
   /** Settles with the flush that was begun last; never rejects. */
   #underWay: Promise<unknown> = Promise.resolve();
+  /** Before the next try of a flush that has failed. */
+  #pause: Pause | undefined;
   /** Why nothing is flushed any more. */
   #end: Error | undefined;
 
@@ -75,14 +77,28 @@ export class FlushStream {
     const isReady = (): boolean => tree.waiting.length < tree.options.waitingMemtablesMax;
     const refusal = isReady() ? undefined : health.refusalOfWrite('flush');
     if (refusal instanceof ReadOnlyError) return Promise.reject(refusal);
-    return this.#when(isReady, true);
+    return this.#when(isReady, (error) => health.refusalOfWrite('flush') ?? error);
   }
 
   /** Resolves when every memtable that waits now is in a table; rejects when the store closes before that. */
   idle(): Promise<void> {
+    return this.#when(this.#isFlushed(), undefined);
+  }
+
+  /**
+   * The same for a caller, who hears of a flush that fails. One that has failed before is tried at once. (A caller waited for
+   * as long as flushes failed, and as nothing else kept the process alive, that ended in the middle of `await store.flush()`.)
+   */
+  flushed(): Promise<void> {
+    const done = this.#when(this.#isFlushed(), (error) => error);
+    this.#pause?.end();
+    return done;
+  }
+
+  #isFlushed(): () => boolean {
     const { waiting } = this.#parts.tree;
     const last = waiting.at(-1);
-    return this.#when(() => last === undefined || !waiting.includes(last), false);
+    return () => last === undefined || !waiting.includes(last);
   }
 
   /** Begins no further flush; those who wait get the error. Resolves when none is under way any more. Idempotent. */
@@ -97,19 +113,19 @@ export class FlushStream {
     await this.#underWay;
   }
 
-  #when(isReady: () => boolean, isImpatient: boolean): Promise<void> {
+  #when(isReady: () => boolean, refusalOf: Waiter['refusalOf']): Promise<void> {
     if (isReady()) return Promise.resolve();
     if (this.#end !== undefined) return Promise.reject(this.#end);
-    return new Promise((resolve, reject) => void this.#waiters.push({ isReady, isImpatient, resolve, reject }));
+    return new Promise((resolve, reject) => void this.#waiters.push({ isReady, refusalOf, resolve, reject }));
   }
 
   /** Answers those who have waited long enough, for better or worse. */
-  #wake(failure?: unknown): void {
+  #wake(failure?: { readonly error: unknown }): void {
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) {
       if (waiter.isReady()) waiter.resolve();
-      else if (failure !== undefined && waiter.isImpatient) waiter.reject(failure);
+      else if (failure !== undefined && waiter.refusalOf !== undefined) waiter.reject(waiter.refusalOf(failure.error));
       else this.#waiters.push(waiter);
     }
   }
@@ -126,8 +142,9 @@ export class FlushStream {
             void this.stop(toError(error)); // the stream ends here: nobody else would answer those who wait
             return throwError(() => toError(error));
           }
-          this.#wake(health.refusalOfWrite('flush') ?? error);
-          return from(waitMs(clock, retryInMs, closing));
+          this.#wake({ error: toError(error) });
+          this.#pause = new Pause(clock, retryInMs, closing);
+          return from(this.#pause.over);
         },
       }),
     );

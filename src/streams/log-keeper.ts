@@ -15,7 +15,7 @@ import type { Subject } from 'rxjs';
 import { NoSpaceError } from '../errors.ts';
 import type { Tree } from '../storage/tree.ts';
 import type { WriteAheadLog } from '../storage/wal/write-ahead-log.ts';
-import { backOffMs, type Clock, waitMs } from './clock.ts';
+import { backOffMs, type Clock, Pause } from './clock.ts';
 import type { EngineEvent } from './engine-events.ts';
 import type { FlushStream } from './flush-stream.ts';
 import type { Health } from './health.ts';
@@ -103,7 +103,7 @@ export class LogKeeper {
     for (let attempt = 0; ; attempt += 1) {
       const retryInMs = backOffMs(clock, attempt);
       events.next({ type: 'backgroundError', during: 'log', error, retryInMs });
-      await waitMs(clock, retryInMs, closing);
+      await new Pause(clock, retryInMs, closing).over;
       if (closing.aborted) return;
       try {
         await this.#tryToMend(error);

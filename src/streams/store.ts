@@ -321,7 +321,12 @@ export class Store {
     return new ChangeEvents(changes, query, (scan) => reader.scan(scan));
   }
 
-  /** Completes when everything acknowledged before is in tables. An abort ends the wait, not the flush. */
+  /**
+   * Completes when everything acknowledged before is in tables. An abort ends the wait, not the flush.
+   *
+   * @returns fails with what a flush failed with (IoError, NoSpaceError, ...) before that; it is tried again in the background,
+   *   and at once by the next call. Nothing is lost: the log has it
+   */
   flush(options: { readonly signal?: AbortSignal | undefined } = {}): Operation<void> {
     checkSettings('options', options);
     const { signal } = options;

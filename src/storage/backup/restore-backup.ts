@@ -5,7 +5,7 @@
  *
  * History gets an epoch of its own, as in a backup: one backup can be restored many times, and each copy goes its own way.
  */
-import { CorruptionError, IoError } from '../../errors.ts';
+import { CorruptionError, IoError, LockedError } from '../../errors.ts';
 import { CURRENT, logName, manifestName, parseFileName, pathOf, tableName, tableNames } from '../file-names.ts';
 import type { FileStat, FileSystem } from '../file-system/file-system.ts';
 import { databaseIdOf } from '../history/database-id.ts';
@@ -16,11 +16,16 @@ import { readManifest } from '../manifest/read-manifest.ts';
 import type { VerifyReport } from '../verify/verify-report.ts';
 import { linkOrCopy, type PlaceCounter } from './place-file.ts';
 
-/** @throws CorruptionError when something is wrong with what is to be restored */
+/** Somebody has it open, and nothing is known of him. */
+export const inUse = (location: string, reason: string): LockedError =>
+  new LockedError(location, { pid: undefined, since: undefined }, { cause: new Error(reason) });
+
+/** @throws CorruptionError when something is wrong with what is to be restored; LockedError when it changes meanwhile */
 export function checkWhole({ isWhole, findings, location }: VerifyReport): void {
   const changed = findings.find(({ code }) => code === 'changed');
   if (isWhole && changed === undefined) return;
-  const first = findings.find(({ severity }) => severity === 'error') ?? changed;
+  const first = findings.find(({ severity }) => severity === 'error');
+  if (first === undefined && changed !== undefined) throw inUse(location, `${changed.file}: ${changed.reason}`);
   throw new CorruptionError(first?.file ?? location, first?.offset ?? 0, first?.reason ?? 'it is not whole');
 }
 

@@ -20,15 +20,17 @@ class Sink extends Writable {
   }
 }
 
+const input = Object.assign(Readable.from([]), { isTTY: false });
+/** One for all: each listens for errors of its stream. Nothing is said. */
+const talk = new Talk(process.stderr, input);
+
 /** What the words print; none of them may open anything. */
 async function printed(...words: readonly string[]): Promise<string> {
   const sink = new Sink();
   const out = new Output(sink);
-  const input = Object.assign(Readable.from([]), { isTTY: false });
   const open = (): never => {
     throw new Error('help opened a store');
   };
-  const talk = new Talk(process.stderr, input); // nothing is said
   const code = await runLine(words, { commands: COMMANDS, out, talk, input, open, signal: AbortSignal.abort() });
   await out.flush();
   expect(code).toBe(0);

@@ -325,7 +325,7 @@ export class Store {
    * Completes when everything acknowledged before is in tables. An abort ends the wait, not the flush.
    *
    * @returns fails with what a flush failed with (IoError, NoSpaceError, ...) before that; it is tried again in the background,
-   *   and at once by the next call. Nothing is lost: the log has it
+   *   and at once by the next call. ReadOnlyError: so many memtables wait already that no other may. Nothing is lost: the log has it
    */
   flush(options: { readonly signal?: AbortSignal | undefined } = {}): Operation<void> {
     checkSettings('options', options);
